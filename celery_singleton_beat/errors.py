@@ -1,0 +1,75 @@
+"""Every exception this package raises.
+
+The tree::
+
+    SingletonBeatError
+    ├── ConfigurationError          a setting, an entry or a task option is wrong
+    │   ├── UnknownSetting          a ``singleton_beat_…`` name that does not exist
+    │   ├── EntryError              one entry of the timetable cannot be used
+    │   │   └── RecurrenceError     its rule can never be due, or cannot be read
+    │   └── DuplicateLockKey        two tasks claim one explicit lock key
+    ├── StoreError                  the store did not do what was asked
+    │   ├── StoreUnavailable        it could not answer: nothing is known
+    │   ├── StoreCorrupt            a key holds something that is not ours
+    │   ├── ForeignStore            the prefix belongs to another application
+    │   └── StoreTooNew             a newer release wrote it
+    ├── LeaseLost                   this run is no longer the holder of its lock key
+    └── Locked                      the lock key is held by another run
+
+Losing a race is an answer (a verdict), never one of these. The driver's own
+error, where there was one, is the ``__cause__``.
+"""
+
+from __future__ import annotations
+
+
+class SingletonBeatError(Exception):
+    """Root of the tree."""
+
+
+class ConfigurationError(SingletonBeatError, ValueError):
+    """A setting, an entry or a task option is wrong; the text names it and the way out."""
+
+
+class UnknownSetting(ConfigurationError):
+    """A ``singleton_beat_…`` setting that does not exist."""
+
+
+class EntryError(ConfigurationError):
+    """One entry of the timetable cannot be used; the others go on."""
+
+
+class RecurrenceError(EntryError):
+    """A rule that cannot be read, or that can never be due."""
+
+
+class DuplicateLockKey(ConfigurationError):
+    """Two different tasks were given the same explicit ``lock_key``."""
+
+
+class StoreError(SingletonBeatError):
+    """The store did not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store could not answer. Nothing is known: the request may have been carried out."""
+
+
+class StoreCorrupt(StoreError):
+    """A key of ours holds something we did not write."""
+
+
+class ForeignStore(StoreError):
+    """The key prefix belongs to another application."""
+
+
+class StoreTooNew(StoreError):
+    """The store was written by a newer release, whose records this one cannot read."""
+
+
+class LeaseLost(SingletonBeatError):
+    """This run is no longer the holder of its lock key."""
+
+
+class Locked(SingletonBeatError):
+    """The lock key is held by another run."""
