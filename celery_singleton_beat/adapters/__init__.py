@@ -1,0 +1,1 @@
+"""Touches Celery: translates, and decides nothing."""

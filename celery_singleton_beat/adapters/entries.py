@@ -1,0 +1,127 @@
+"""Entries of ``beat_schedule``: Celery's own fields, and ours beside them.
+
+Runs in: beat.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+from celery.beat import ScheduleEntry
+
+from celery_singleton_beat import setting_values as values, settings as settings_module
+from celery_singleton_beat.adapters.convert import recurrence_of
+from celery_singleton_beat.errors import ConfigurationError, EntryError
+from celery_singleton_beat.protocol.entry import CatchUp, Timing
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from celery_singleton_beat.settings import Settings
+
+STOCK_FIELDS: Final = ("task", "schedule", "args", "kwargs", "options", "relative")
+OUR_FIELDS: Final = (
+    "timezone",
+    "jitter",
+    "catch_up",
+    "catch_up_max",
+    "catch_up_window",
+    "dedupe_window",
+)
+
+
+class SingletonEntry(ScheduleEntry):  # type: ignore[misc]  # Celery is untyped
+    """An entry of ``beat_schedule``, with this package's fields.
+
+    ``timezone`` is an IANA name; ``jitter``, ``catch_up_window`` and
+    ``dedupe_window`` are seconds or a timedelta; ``catch_up`` is ``"latest"``,
+    ``"all"`` or ``"none"``; ``catch_up_max`` is a number. What is left out comes
+    from the settings.
+    """
+
+    def __init__(self, *, name: str, app: Celery, **fields: Any) -> None:
+        self.ours = {field: fields.pop(field) for field in OUR_FIELDS if field in fields}
+        super().__init__(name=name, app=app, **fields)
+
+    def for_dispatch(self, options: dict[str, Any]) -> SingletonEntry:
+        """Copy the entry for one dispatch; whoever hooks in may write into its options."""
+        # Not copy.copy: ScheduleEntry's __reduce__ drops what it does not know.
+        entry = object.__new__(type(self))
+        entry.__dict__.update(self.__dict__, options=options)
+        return entry
+
+
+def read_entry(app: Celery, name: str, given: Any) -> SingletonEntry:
+    """Read one entry of ``beat_schedule``.
+
+    Raises:
+        EntryError: it cannot be used; the text names the entry, the field and the way out.
+    """
+    if isinstance(given, ScheduleEntry):
+        given = {field: getattr(given, field) for field in STOCK_FIELDS[:5]}
+    try:
+        fields = dict(given)
+    except (TypeError, ValueError) as error:
+        msg = f"entry {name!r} must be a mapping with at least 'task' and 'schedule'"
+        raise EntryError(msg) from error
+    for field in fields:
+        if field not in STOCK_FIELDS and field not in OUR_FIELDS:
+            hint = values.did_you_mean(str(field), [*STOCK_FIELDS, *OUR_FIELDS])
+            msg = f"entry {name!r} has an unknown field {field!r}{hint}"
+            raise EntryError(msg)
+    for field in ("task", "schedule"):
+        if fields.get(field) is None:
+            msg = f"entry {name!r} needs a {field!r}"
+            raise EntryError(msg)
+    if not isinstance(fields["task"], str):
+        fields["task"] = getattr(fields["task"], "name", fields["task"])
+    try:
+        return SingletonEntry(name=name, app=app, **fields)
+    except Exception as error:
+        msg = f"entry {name!r} cannot be read: {error}"
+        raise EntryError(msg) from error
+
+
+def timing_of(app: Celery, entry: SingletonEntry, settings: Settings) -> Timing:
+    """Tell when an entry is due.
+
+    Raises:
+        EntryError: its rule or one of our fields is wrong.
+    """
+    ours = entry.ours
+    zone = ours.get("timezone")
+    recurrence = recurrence_of(
+        entry.schedule, zone or app.timezone, entry.name, zone_is_explicit=zone is not None
+    )
+    window_ms = settings.catch_up_window_ms
+    if window_ms is None and app.conf.beat_cron_starting_deadline:
+        window_ms = int(app.conf.beat_cron_starting_deadline * 1000)
+
+    def checked(field: str, kind: values.Kind, default: Any) -> Any:
+        if ours.get(field) is None:
+            return default
+        try:
+            return kind.check(ours[field], f"{field} of entry {entry.name!r}")
+        except ConfigurationError as error:
+            raise EntryError(str(error)) from error
+
+    jitter = ours.get("jitter")
+    return Timing(
+        entry.name,
+        recurrence,
+        CatchUp(checked("catch_up", values.choice_of(settings_module.CatchUp), settings.catch_up)),
+        checked("catch_up_max", values.Int(1), settings.catch_up_max),
+        checked("catch_up_window", values.Seconds(), window_ms),
+        0 if jitter in (0, 0.0, timedelta(0)) else checked("jitter", values.Seconds(), 0),
+        checked("dedupe_window", values.Seconds(), settings.dedupe_window_ms),
+    )
+
+
+def absolute(moment: object, now_ms: int) -> object:
+    """Make a relative ``expires`` or ``countdown`` absolute, counted by the store's clock."""
+    if isinstance(moment, timedelta):
+        moment = moment.total_seconds()
+    if isinstance(moment, (int, float)) and not isinstance(moment, bool):
+        return datetime.fromtimestamp(now_ms / 1000 + moment, timezone.utc)
+    return moment

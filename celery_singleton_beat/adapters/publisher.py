@@ -1,0 +1,147 @@
+"""Publishing through Celery's own path, knowing what was sent.
+
+Runs in: beat.
+
+Celery's ``apply_entry`` swallows errors, and kombu's batch does not tell which
+of its messages were sent; so every message's fate is noted where it is decided:
+in our ``apply_async`` before it is buffered, and at the one flush that is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from celery.result import denied_join_result
+from kombu.exceptions import OperationalError
+from kombu.utils.objects import cached_property
+
+from celery_singleton_beat.engine.publisher import (
+    BrokerUnavailable,
+    Delivery,
+    Publication,
+    Sent,
+)
+
+if TYPE_CHECKING:
+    from celery_singleton_beat.adapters.scheduler import SingletonScheduler
+
+_UNBOUNDED: Final = 1 << 30
+_ABANDONED: Final = Delivery(Sent.UNSENT, error="the hold was nearly over")
+
+
+class CeleryPublisher:
+    """Implements ``Publisher`` through a scheduler's ``apply_entry``."""
+
+    def __init__(self, scheduler: SingletonScheduler, connect_timeout_s: float) -> None:
+        self._scheduler = scheduler
+        self._timeout_s = connect_timeout_s
+
+    def connect(self) -> None:
+        scheduler = self._scheduler
+        if "producer" in vars(scheduler):
+            return
+        try:
+            connection = scheduler.app.connection_for_write(connect_timeout=self._timeout_s)
+            scheduler.connection = connection
+            connection.ensure_connection(
+                max_retries=0, timeout=self._timeout_s, reraise_as_library_errors=True
+            )
+            producer = scheduler.Producer(connection, auto_declare=False)
+            producer.channel  # noqa: B018  # opens it: some transports connect only here
+            scheduler.producer = producer
+        except Exception as error:
+            scheduler.disconnect()
+            raise BrokerUnavailable(str(error) or type(error).__name__) from error
+
+    def publish(
+        self, publications: Sequence[Publication], may_go_on: Callable[[], bool]
+    ) -> list[Delivery]:
+        with denied_join_result():
+            if getattr(self._scheduler.producer, "supports_batch_publish", False):
+                return self._publish_batch(publications, may_go_on)
+            return self._publish_each(publications, may_go_on)
+
+    def _publish_each(
+        self, publications: Sequence[Publication], may_go_on: Callable[[], bool]
+    ) -> list[Delivery]:
+        deliveries: list[Delivery] = []
+        for publication in publications:
+            if "producer" not in vars(self._scheduler):
+                deliveries.append(Delivery(Sent.UNSENT, error="the broker was lost"))
+            elif not may_go_on():
+                deliveries.append(_ABANDONED)
+            else:
+                deliveries.append(self._publish_one(publication))
+        return deliveries
+
+    def _publish_one(self, publication: Publication) -> Delivery:
+        """Publish one message at once; an error of the line leaves its fate unknown."""
+        task_id, error = self._scheduler.send(publication)
+        if error is None:
+            return Delivery(Sent.SENT, task_id)
+        if self._is_of_the_line(error):
+            self._scheduler.disconnect()
+            return Delivery(Sent.UNKNOWN, task_id, _text(error))
+        return Delivery(Sent.FAILED, task_id, _text(error))
+
+    def _publish_batch(
+        self, publications: Sequence[Publication], may_go_on: Callable[[], bool]
+    ) -> list[Delivery]:
+        """Buffer all, then flush once, right after the hold was seen to be trusted still."""
+        scheduler = self._scheduler
+        deliveries: list[Delivery] = []
+        is_broken = False
+        try:
+            with scheduler.producer.batch(max_size=_UNBOUNDED) as batch:
+                for publication in publications:
+                    if is_broken:
+                        deliveries.append(Delivery(Sent.UNSENT, error="the broker was lost"))
+                        continue
+                    task_id, error = scheduler.send(publication)
+                    if error is None:
+                        deliveries.append(Delivery(Sent.SENT, task_id))
+                    elif self._is_of_the_line(error) or batch.state.aborted:
+                        # Nothing was flushed: this one and all after it were surely not sent.
+                        is_broken = True
+                        deliveries.append(Delivery(Sent.UNSENT, task_id, _text(error)))
+                    else:
+                        deliveries.append(Delivery(Sent.FAILED, task_id, _text(error)))
+                if not may_go_on():
+                    raise _HoldOver
+                batch.flush()
+        except _HoldOver:
+            return _fall_to(deliveries, _ABANDONED)
+        except Exception as error:
+            scheduler.disconnect()
+            return _fall_to(deliveries, Delivery(Sent.UNKNOWN, error=_text(error)))
+        if is_broken:
+            scheduler.disconnect()
+        return deliveries
+
+    def _is_of_the_line(self, error: BaseException) -> bool:
+        return isinstance(error, (OperationalError, OSError, *self._line_errors))
+
+    @cached_property
+    def _line_errors(self) -> tuple[type[BaseException], ...]:
+        with self._scheduler.app.connection_for_write() as connection:
+            return (*connection.connection_errors, *connection.channel_errors)
+
+
+class _HoldOver(Exception):  # noqa: N818  # leaves the batch so that it is discarded
+    """The hold is nearly over."""
+
+
+def _fall_to(deliveries: Sequence[Delivery], fate: Delivery) -> list[Delivery]:
+    """Replace what counted as sent: it was only buffered."""
+    return [
+        Delivery(fate.sent, delivery.task_id, fate.error)
+        if delivery.sent is Sent.SENT
+        else delivery
+        for delivery in deliveries
+    ]
+
+
+def _text(error: BaseException) -> str:
+    cause: Any = error.__cause__ or error
+    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__

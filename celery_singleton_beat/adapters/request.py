@@ -1,0 +1,127 @@
+"""The request of a SingletonTask: the main process's view of a run.
+
+Runs in: worker, main process.
+
+It takes every attempt in hand before the pool gets it, and lets go when the
+pool says how it ended. Nothing here may raise into Celery's loop.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from billiard.exceptions import Terminated, WorkerLostError
+from celery.exceptions import Ignore, Reject, Retry
+from celery.worker.request import Request
+
+from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.adapters.ticket import FIELD, Ticket, new_attempt, open_ticket
+from celery_singleton_beat.protocol.run import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+
+class SingletonRequest(Request):  # type: ignore[misc]  # Celery is untyped
+    """A request whose lease is renewed from here, for as long as its run is alive."""
+
+    singleton_index: int | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # Celery builds a subclass that defines these two anew: only there can they be wrapped.
+        super().__init_subclass__(**kwargs)
+        for name, wrap in (("execute_using_pool", _opening), ("on_success", _closing)):
+            if name in vars(cls):
+                setattr(cls, name, wrap(vars(cls)[name]))
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+        error = getattr(exc_info.exception, "exc", None) or exc_info.exception
+        outcome, is_gone = _outcome_of(error, is_cancelled=self._already_cancelled)
+        # Before the base class: it may put the message back, and the next worker asks at once.
+        self.let_go(outcome, at_once=is_gone)
+        return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def on_timeout(self, soft: bool, timeout: float) -> Any:
+        if not soft:
+            comes_back = self.task.acks_late and not self.task.acks_on_timeout
+            outcome = Outcome.INTERRUPTED if comes_back else Outcome.FAILED
+            self.let_go(outcome, pid=self.worker_pid)
+        return super().on_timeout(soft, timeout)
+
+    def take_in_hand(self) -> None:
+        """Mint a holder, name the key and put the attempt on the board.
+
+        If that cannot be done the child does it all by itself, and says what is wrong.
+        """
+        properties = dict(self._request_dict.get("properties") or {})
+        properties.pop(FIELD, None)
+        try:
+            task = self.task
+            heartbeat = extension_of(task.app).heartbeat
+            attempt, occurrence = new_attempt(
+                task, self._request_dict, args=self._args, kwargs=self._kwargs
+            )
+            index = open_ticket(heartbeat, task, attempt)
+            if index is not None:
+                self.singleton_index = index
+                ticket = Ticket(attempt, index, occurrence)
+                properties[FIELD] = ticket.to_properties(heartbeat.board.name)
+        except Exception:
+            logger.debug("A run was not taken in hand by the main process", exc_info=True)
+        self._request_dict["properties"] = properties
+
+    def let_go(self, outcome: Outcome, *, at_once: bool = False, pid: int | None = None) -> None:
+        """Stop renewing; see that the end is recorded."""
+        index, self.singleton_index = self.singleton_index, None
+        if index is None:
+            return
+        try:
+            heartbeat = extension_of(self.task.app).heartbeat
+            heartbeat.end(index, outcome, at_once=at_once, pid=pid or 0)
+        except Exception:
+            logger.exception("The end of a run was not recorded; its lease ends by itself")
+
+
+def _opening(execute: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(execute)
+    def execute_using_pool(self: SingletonRequest, pool: Any, **kwargs: Any) -> Any:
+        self.take_in_hand()
+        try:
+            return execute(self, pool, **kwargs)
+        except BaseException:
+            self.let_go(Outcome.INTERRUPTED)
+            raise
+
+    return execute_using_pool
+
+
+def _closing(succeed: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(succeed)
+    def on_success(self: SingletonRequest, failed__retval__runtime: Any, **kwargs: Any) -> Any:
+        failed, _, _ = failed__retval__runtime
+        if not failed:
+            self.let_go(Outcome.SUCCEEDED)
+        return succeed(self, failed__retval__runtime, **kwargs)
+
+    return on_success
+
+
+def _outcome_of(error: BaseException, *, is_cancelled: bool) -> tuple[Outcome, bool]:
+    """Tell how a run ended, and whether its process is gone."""
+    match error:
+        case Retry():
+            return Outcome.RETRYING, False
+        case Ignore():
+            return Outcome.SUCCEEDED, False
+        case Reject():
+            return (Outcome.INTERRUPTED if error.requeue else Outcome.FAILED), False
+        case Terminated():
+            return (Outcome.INTERRUPTED if is_cancelled else Outcome.FAILED), True
+        case WorkerLostError() | SystemExit() | KeyboardInterrupt():
+            return Outcome.INTERRUPTED, True
+        case _:
+            return Outcome.FAILED, False

@@ -1,0 +1,211 @@
+"""The scheduler that ``celery beat`` runs; run as many as you like.
+
+Runs in: beat.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from celery.beat import Scheduler, _evaluate_entry_args, _evaluate_entry_kwargs
+from kombu.utils.objects import cached_property
+
+from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters.dry_run import DryPublisher
+from celery_singleton_beat.adapters.entries import (
+    SingletonEntry,
+    absolute,
+    read_entry,
+    timing_of,
+)
+from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.adapters.publisher import CeleryPublisher
+from celery_singleton_beat.engine.dispatcher import Dispatcher, Pace
+from celery_singleton_beat.errors import EntryError, StoreError
+from celery_singleton_beat.protocol.entry import Timing, configuration_digest
+from celery_singleton_beat.protocol.occurrence import HEADER
+from celery_singleton_beat.store.memory_store import MemoryStore
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from celery_singleton_beat.engine.publisher import Publication, Publisher
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS: Final = 1
+
+
+class SingletonScheduler(Scheduler):  # type: ignore[misc]  # Celery is untyped
+    """A beat scheduler without a leader: each occurrence is dispatched by one replica.
+
+    Set ``beat_scheduler="celery_singleton_beat:SingletonScheduler"`` or start
+    beat with ``-S singleton``. A tick never raises for anything that the store,
+    the broker or an entry does.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or no store is configured.
+    """
+
+    Entry = SingletonEntry
+    max_interval = POLL_SECONDS
+
+    def __init__(self, app: Celery, *args: Any, **kwargs: Any) -> None:
+        self._extension = extension_of(app)
+        self._pid = os.getpid()
+        self._is_closed = False
+        self._wake = threading.Event()
+        self._error: BaseException | None = None
+        self._publication: Publication | None = None
+        # Celery builds a second, lazy instance for its banner; neither does any I/O here.
+        self._extension.store_url  # noqa: B018  # says now what is missing in the settings
+        super().__init__(app, *args, **kwargs)
+        self.max_interval = POLL_SECONDS
+
+    def setup_schedule(self) -> None:
+        """Read ``beat_schedule``; an entry that cannot be read is reported and left out."""
+        self._read(self.app.conf.beat_schedule)
+        self.install_default_entries(self.schedule)
+
+    def update_from_dict(self, dict_: Mapping[str, Any]) -> None:
+        self._read(dict_)
+
+    def _read(self, given: Mapping[str, Any]) -> None:
+        for name, fields in given.items():
+            try:
+                entry = read_entry(self.app, name, fields)
+                self.timings[name] = timing_of(self.app, entry, self._extension.settings)
+            except EntryError as error:
+                self._extension.events.emit(happened.EntrySetAside(name, str(error)))
+            else:
+                self.schedule[name] = entry
+
+    @cached_property
+    def timings(self) -> dict[str, Timing]:
+        return {}
+
+    @cached_property
+    def dispatcher(self) -> Dispatcher:
+        extension, settings = self._extension, self._extension.settings
+        publisher: Publisher
+        if settings.dry_run:
+            publisher, store = DryPublisher(self.schedule), MemoryStore()
+        else:
+            publisher = CeleryPublisher(self, settings.connect_timeout_ms / 1000)
+            store = extension.store  # type: ignore[assignment]
+        return Dispatcher(
+            store=store,
+            publisher=publisher,
+            events=extension.events,
+            replica=extension.instance,
+            timings=self.timings,
+            digest=configuration_digest(self.timings.values()),
+            pace=Pace(
+                hold_ms=settings.claim_hold_ms,
+                poll_ms=min(settings.poll_interval_ms, POLL_SECONDS * 1000),
+                replica_timeout_ms=settings.replica_timeout_ms,
+                clock_jump_rest_ms=settings.lock_ttl_ms,
+                batch=settings.claim_batch,
+            ),
+        )
+
+    def tick(self, *_args: Any, **_kwargs: Any) -> float:
+        """Dispatch what is due, then wait, at most a second, for what is due next."""
+        try:
+            wait_ms = self.dispatcher.tick()
+        except Exception as error:
+            logger.exception("A tick met an error that nobody foresaw")
+            self._extension.events.emit(happened.TickFailed(repr(error)))
+            wait_ms = POLL_SECONDS * 1000
+        if wait_ms > 0:
+            self._wake.wait(wait_ms / 1000)
+        return 0
+
+    def send(self, publication: Publication) -> tuple[str, BaseException | None]:
+        """Publish one occurrence the way Celery does; tell its id, and why it failed, if so.
+
+        ``apply_entry`` is what Sentry and Datadog hook into; it logs errors and
+        keeps them to itself, so ``apply_async`` leaves them here.
+        """
+        occurrence = publication.occurrence
+        task_id = occurrence.task_id(self._extension.prefix)
+        self._error = None
+        try:
+            entry = self.schedule[occurrence.entry]
+            options = self._options(entry, publication, task_id)
+            self.apply_entry(entry.for_dispatch(options), producer=self.producer)
+        except Exception as error:  # noqa: BLE001  # one entry's trouble is not the others'
+            self._error = error
+        return task_id, self._error
+
+    def _options(
+        self, entry: SingletonEntry, publication: Publication, task_id: str
+    ) -> dict[str, Any]:
+        """Make the options of one message: a copy, for others write into it."""
+        options = dict(entry.options)
+        options["headers"] = {
+            **(options.get("headers") or {}),
+            "celery_beat_task": True,
+            "periodic_task_name": entry.name,
+            HEADER: publication.occurrence.to_header(),
+        }
+        options["task_id"] = task_id
+        # A claim has its own way of trying again; retrying inside it could outlast its hold.
+        options["retry"] = False
+        if "expires" in options:
+            options["expires"] = absolute(options["expires"], publication.now_ms)
+        if "countdown" in options and "eta" not in options:
+            options["eta"] = absolute(options.pop("countdown"), publication.now_ms)
+        return options
+
+    def apply_async(
+        self, entry: Any, producer: Any = None, advance: bool = False, **kwargs: Any
+    ) -> Any:
+        """Publish an entry as it stands; what goes wrong is kept for ``send``."""
+        try:
+            task = self.app.tasks.get(entry.task)
+            args = _evaluate_entry_args(entry.args)
+            kwargs = _evaluate_entry_kwargs(entry.kwargs)
+            if task:
+                return task.apply_async(args, kwargs, producer=producer, **entry.options)
+            return self.send_task(entry.task, args, kwargs, producer=producer, **entry.options)
+        except Exception as error:
+            self._error = error
+            raise
+
+    def disconnect(self) -> None:
+        """Drop the broker connection; the next tick makes a new one."""
+        vars(self).pop("producer", None)
+        connection = vars(self).pop("connection", None)
+        if connection is not None:
+            try:
+                connection.release()
+            except Exception:
+                logger.debug("The broker connection did not close in order", exc_info=True)
+
+    def sync(self) -> None:
+        """Do nothing: the store is written where it changes."""
+
+    def close(self) -> None:
+        """Take leave of the other replicas. Celery calls this twice, also from a signal."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if "dispatcher" in vars(self) and os.getpid() == self._pid:
+            try:
+                self.dispatcher.leave()
+            except StoreError:
+                logger.debug("The store was not told that this replica stops", exc_info=True)
+        self.disconnect()
+
+    @property
+    def info(self) -> str:
+        settings = self._extension.settings
+        lines = [f"    . store -> {self._extension.address}", f"    . prefix -> {self._extension.prefix}"]
+        if settings.dry_run:
+            lines.append("    . dry run -> nothing is claimed or sent")
+        return "\n".join(lines)

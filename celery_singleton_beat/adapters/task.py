@@ -1,0 +1,368 @@
+"""SingletonTask: the task base class of which one run at a time holds a lock key.
+
+Runs in: worker, where the task's body runs.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from celery import Task, signals, states
+from celery.exceptions import Ignore, Reject
+
+from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.adapters.options import TaskOptions, read_options
+from celery_singleton_beat.adapters.ticket import FIELD, new_attempt, open_ticket
+from celery_singleton_beat.engine.lease import Lease
+from celery_singleton_beat.errors import Locked, StoreError
+from celery_singleton_beat.protocol.occurrence import Occurrence
+from celery_singleton_beat.protocol.run import Attempt, Begun, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from celery import Celery
+
+    from celery_singleton_beat.engine.heartbeat import Heartbeat
+    from celery_singleton_beat.store.port import BeginAnswer
+
+_OUTAGE_DELAY_MS = 2000
+_LONGEST_DELAY_MS = 30_000
+
+
+class TaskOccurrence:
+    """The occurrence that a run stands for, in a task's terms."""
+
+    def __init__(self, occurrence: Occurrence) -> None:
+        self.entry = occurrence.entry
+        self.cause = occurrence.cause
+        self.scheduled_at = _moment(occurrence.scheduled_ms)
+        self.previous_at = (
+            None if occurrence.previous_ms is None else _moment(occurrence.previous_ms)
+        )
+
+    def __repr__(self) -> str:
+        return f"<Occurrence {self.entry!r} at {self.scheduled_at.isoformat()}>"
+
+
+class _RunInHand:
+    """What a child knows of the run whose body it executes."""
+
+    def __init__(
+        self, attempt: Attempt, occurrence: Occurrence | None, heartbeat: Heartbeat, index: int
+    ) -> None:
+        self.attempt = attempt
+        self.occurrence = TaskOccurrence(occurrence) if occurrence else None
+        self.heartbeat = heartbeat
+        self.index = index
+        self.is_own = False
+        self.lease: Lease | None = None
+        self.is_retrying = False
+
+
+class SingletonTask(Task):  # type: ignore[misc]  # Celery is untyped
+    """A task of which one run at a time holds its lock key, and each occurrence runs once.
+
+    Options, as class attributes or arguments of ``@app.task``; those left out
+    come from the settings. Durations are seconds or timedeltas.
+
+    - ``lock_key``: what is locked, as a template over the arguments, for
+      example ``"report:{customer_id}"``. By default the task, and for an
+      occurrence of the timetable its entry too.
+    - ``lock_ttl``: how long the lease lives without renewal. It is renewed for
+      as long as the task runs, however long that is.
+    - ``on_locked``: ``"skip"``, ``"retry"`` (the message is queued again, after
+      ``lock_retry_delay``, ``lock_retries`` times, None: until it runs) or
+      ``"raise"`` (the run fails with ``Locked``).
+    - ``on_store_outage``: ``"retry"``, ``"run"`` or ``"skip"``.
+
+    Called directly or eagerly it is a plain task: no lock, no store.
+    """
+
+    abstract = True
+    Request = "celery_singleton_beat.adapters.request:SingletonRequest"
+
+    lock_key: ClassVar[str | None] = None
+    lock_ttl: ClassVar[float | timedelta | None] = None
+    on_locked: ClassVar[str | None] = None
+    lock_retries: ClassVar[int | None] = None
+    lock_retry_delay: ClassVar[float | timedelta | None] = None
+    on_store_outage: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # A subclass that overrides before_start and does not call super() stays protected.
+        super().__init_subclass__(**kwargs)
+        if "before_start" in vars(cls):
+            cls.before_start = _guarded(vars(cls)["before_start"])
+
+    @classmethod
+    def on_bound(cls, app: Celery) -> None:
+        from celery_singleton_beat.adapters.worker import wire  # noqa: PLC0415  # worker imports us
+
+        super().on_bound(app)
+        wire(app)
+
+    @cached_property
+    def singleton_options(self) -> TaskOptions:
+        """The options, checked.
+
+        Raises:
+            ConfigurationError: one of them is wrong.
+        """
+        return read_options(self, extension_of(self.app))
+
+    @property
+    def occurrence(self) -> TaskOccurrence | None:
+        """The occurrence this run stands for; None when no timetable asked for it."""
+        run = self._run_in_hand
+        return run.occurrence if run else None
+
+    @property
+    def lease(self) -> Lease | None:
+        """The lease this run holds; None when it runs without one."""
+        run = self._run_in_hand
+        return run.lease if run else None
+
+    @property
+    def _run_in_hand(self) -> _RunInHand | None:
+        return vars(self.request).get("singleton_run")
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Begin the run under its lease, or do not begin it."""
+        request = self.request
+        if request.called_directly or request.is_eager or self._run_in_hand is not None:
+            return
+        _begin(self, args, kwargs)
+
+    def retry(self, *args: Any, **kwargs: Any) -> Any:
+        """Retry, as Celery's tasks do; the lease is freed before the retry is published."""
+        run = self._run_in_hand
+        if run is not None and run.lease is not None:
+            delay_s = kwargs.get("countdown")
+            eta = kwargs.get("eta")
+            if eta is not None:
+                now = datetime.now(eta.tzinfo)
+                delay_s = (eta - now).total_seconds()
+            elif delay_s is None:
+                delay_s = self.default_retry_delay
+            run.is_retrying = True
+            wait_ms = max(int(delay_s * 1000), 0)
+            _finish(self, run, Outcome.RETRYING, wait_ms=wait_ms)
+        return super().retry(*args, **kwargs)
+
+
+def _guarded(before_start: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(before_start)
+    def guarded(self: SingletonTask, task_id: str, args: Any, kwargs: Any) -> Any:
+        SingletonTask.before_start(self, task_id, args, kwargs)
+        return before_start(self, task_id, args, kwargs)
+
+    return guarded
+
+
+def _begin(task: SingletonTask, args: Any, kwargs: Any) -> None:
+    """Begin, or leave through Celery's ``Ignore``, which acknowledges and stores nothing."""
+    extension = extension_of(task.app)
+    run = _in_hand(task, args, kwargs)
+    task.request.singleton_run = run
+    options = task.singleton_options
+    closes = options.on_locked != "retry" or _is_last_try(task)
+    delay_ms = _OUTAGE_DELAY_MS
+    while True:
+        try:
+            answer = extension.guard.begin(
+                run.attempt,
+                run.heartbeat.board,
+                run.index,
+                close_if_busy=closes,
+                grace_ms=extension.settings.lock_ttl_ms,
+            )
+        except StoreError as error:
+            if _goes_on_without(task, run, error, delay_ms):
+                return
+            # Neither store nor broker: nothing else can run here either.
+            time.sleep(delay_ms / 1000)
+            delay_ms = min(delay_ms * 2, _LONGEST_DELAY_MS)
+        else:
+            break
+    _act_on(task, run, answer, closes=closes)
+
+
+def _in_hand(task: SingletonTask, args: Any, kwargs: Any) -> _RunInHand:
+    """Find the attempt that the main process has in hand, or take it in hand here."""
+    request, extension = task.request, extension_of(task.app)
+    given = (request.properties or {}).get(FIELD) or {}
+    holder, key = given.get("holder"), given.get("key")
+    is_ours = given.get("board") == extension.heartbeat.board.name
+    attempt, occurrence = new_attempt(
+        task,
+        vars(request),
+        args=args,
+        kwargs=kwargs,
+        holder=holder if is_ours else None,
+        key=key if is_ours else None,
+    )
+    if is_ours:
+        return _RunInHand(attempt, occurrence, extension.heartbeat, given["index"])
+    heartbeat = extension.own_heartbeat
+    index = open_ticket(heartbeat, task, attempt)
+    if index is None:
+        msg = "too many runs are open in one process"
+        raise Reject(msg, requeue=True)
+    run = _RunInHand(attempt, occurrence, heartbeat, index)
+    run.is_own = True
+    return run
+
+
+def _act_on(task: SingletonTask, run: _RunInHand, answer: BeginAnswer, *, closes: bool) -> None:
+    events, attempt = extension_of(task.app).events, run.attempt
+    match answer.verdict:
+        case Begun.RUN:
+            run.lease = Lease(attempt.key, run.heartbeat.board, run.index)
+            events.emit(
+                happened.RunBegan(
+                    task.name, attempt.run, attempt.key, answer.token, answer.starts
+                )
+            )
+        case Begun.DONE | Begun.STALE:
+            dropped = happened.DuplicateDropped(task.name, attempt.run, answer.verdict.value)
+            events.emit(dropped)
+            raise Ignore(f"duplicate: {answer.verdict.value}")
+        case Begun.REFUSED:
+            _skip(task, run, "too late: its dedupe window is over")
+        case Begun.TWIN | Begun.WAIT:
+            wait_ms = min(max(answer.wait_ms, 0) + 100, _LONGEST_DELAY_MS)
+            _postpone(task, run, answer.verdict.value.lower(), wait_ms)
+        case Begun.BUSY if not closes:
+            _postpone(task, run, "locked", task.singleton_options.lock_retry_delay_ms)
+        case Begun.BUSY if task.singleton_options.on_locked == "raise":
+            msg = f"lock key {attempt.key!r} is held by {answer.owner}"
+            raise Locked(msg)
+        case Begun.BUSY:
+            _skip(task, run, "locked", answer.owner)
+
+
+def _skip(task: SingletonTask, run: _RunInHand, reason: str, holder: str = "") -> None:
+    """Leave the run out, for good. Its result says so, and nobody waits for ever."""
+    attempt, request = run.attempt, task.request
+    extension_of(task.app).events.emit(
+        happened.RunSkipped(task.name, attempt.run, attempt.key, reason, holder)
+    )
+    result = {"singleton_skipped": reason, "lock_key": attempt.key, "holder": holder}
+    task.backend.mark_as_done(
+        attempt.run, result, request, store_result=not request.ignore_result
+    )
+    raise Ignore(reason)
+
+
+def _postpone(task: SingletonTask, run: _RunInHand, reason: str, delay_ms: int) -> None:
+    """Queue the message again; it keeps its id, chain, callbacks and retries."""
+    attempt = run.attempt
+    _queue_again(task, reason, delay_ms)
+    extension_of(task.app).events.emit(
+        happened.RunPostponed(task.name, attempt.run, attempt.key, reason, delay_ms)
+    )
+    raise Ignore(reason)
+
+
+def _queue_again(task: SingletonTask, reason: str, delay_ms: int) -> None:
+    request = task.request
+    headers = dict(request.headers or {})
+    if reason == "locked":
+        headers[_TRIES] = _tries(task) + 1
+    signature = task.signature_from_request(
+        request, countdown=delay_ms / 1000, retries=request.retries, headers=headers
+    )
+    signature.apply_async(add_to_parent=False)
+
+
+_TRIES = "singleton_lock_tries"
+
+
+def _tries(task: SingletonTask) -> int:
+    tries = vars(task.request).get(_TRIES, 0)
+    return tries if isinstance(tries, int) else 0
+
+
+def _is_last_try(task: SingletonTask) -> bool:
+    allowed = task.singleton_options.lock_retries
+    return allowed is not None and _tries(task) >= allowed
+
+
+def _goes_on_without(
+    task: SingletonTask, run: _RunInHand, error: StoreError, delay_ms: int
+) -> bool:
+    """Do what the task wants done while the store is away; True: run without a lock.
+
+    False: it wants to be queued again, and the broker is away too.
+    """
+    events, attempt = extension_of(task.app).events, run.attempt
+    match task.singleton_options.on_store_outage:
+        case "run":
+            events.emit(happened.RunUnprotected(task.name, attempt.run, attempt.key))
+            return True
+        case "skip":
+            _skip(task, run, f"store away: {error}")
+        case _:
+            try:
+                _queue_again(task, "store away", delay_ms)
+            except Exception:  # noqa: BLE001  # whatever the broker's library raises
+                return False
+            events.emit(
+                happened.RunPostponed(
+                    task.name, attempt.run, attempt.key, f"store away: {error}", delay_ms
+                )
+            )
+            raise Ignore(str(error))
+    return False
+
+
+def end_run(sender: Any = None, state: str | None = None, retval: Any = None, **_: Any) -> None:
+    """Finish the run whose body just ended, whatever way it ended (``task_postrun``)."""
+    if not isinstance(sender, SingletonTask):
+        return
+    run: _RunInHand | None = vars(sender.request).get("singleton_run")
+    if run is None:
+        return
+    outcome = _outcome(state, retval)
+    if run.lease is not None and not (run.is_retrying and outcome is Outcome.RETRYING):
+        _finish(sender, run, outcome)
+    if run.is_own:
+        run.heartbeat.end(run.index, outcome)
+
+
+def _outcome(state: str | None, retval: Any) -> Outcome:
+    match state:
+        case states.SUCCESS | states.IGNORED:
+            return Outcome.SUCCEEDED
+        case states.RETRY:
+            return Outcome.RETRYING
+        case states.FAILURE:
+            return Outcome.FAILED
+        case states.REJECTED if not getattr(retval, "requeue", True):
+            return Outcome.FAILED
+        case _:
+            return Outcome.INTERRUPTED
+
+
+def _finish(task: SingletonTask, run: _RunInHand, outcome: Outcome, *, wait_ms: int = 0) -> None:
+    extension, attempt = extension_of(task.app), run.attempt
+    recorded = extension.guard.finish(
+        attempt, run.heartbeat.board, run.index, outcome, wait_ms=wait_ms
+    )
+    extension.events.emit(
+        happened.RunEnded(task.name, attempt.run, attempt.key, outcome.value, recorded)
+    )
+
+
+def _moment(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, timezone.utc)
+
+
+def connect_signals() -> None:
+    """Let ends of runs reach us. Repeated calls connect once."""
+    signals.task_postrun.connect(end_run, weak=False, dispatch_uid="celery_singleton_beat.end_run")

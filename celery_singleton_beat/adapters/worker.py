@@ -1,0 +1,62 @@
+"""The worker's part: what is checked and made before its pool starts.
+
+Runs in: worker, main process.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps, signals
+from celery.concurrency.prefork import TaskPool as PreforkPool
+
+from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.adapters.task import SingletonTask, connect_signals
+from celery_singleton_beat.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+def wire(app: Celery) -> None:
+    """Connect an app's workers, once; nothing is opened before a worker starts."""
+    app.steps["worker"].add(SingletonStep)
+    connect_signals()
+    signals.worker_shutdown.connect(
+        _stop_heartbeat, weak=False, dispatch_uid="celery_singleton_beat.stop_heartbeat"
+    )
+
+
+class SingletonStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
+    """Checks the configuration and makes the board; stops the heartbeat at the end.
+
+    Raises:
+        ConfigurationError: a setting or an option of a task is wrong.
+    """
+
+    label = "SingletonTasks"
+    requires = ("celery.worker.components:Timer",)
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        extension = extension_of(worker.app)
+        if extension.is_in_memory and issubclass(worker.pool_cls, PreforkPool):
+            msg = (
+                "singleton_beat_redis_url = 'memory://' coordinates one process, and a prefork "
+                "worker has several: start it with --pool solo or threads, or set a Redis"
+            )
+            raise ConfigurationError(msg)
+        for task in worker.app.tasks.values():
+            if isinstance(task, SingletonTask):
+                task.singleton_options  # noqa: B018  # checked now, not at the first run
+        extension.heartbeat  # noqa: B018  # its board must be there before the pool forks
+
+    def stop(self, worker: Any) -> None:
+        del worker
+
+
+def _stop_heartbeat(sender: Any = None, **_: Any) -> None:
+    app = getattr(sender, "app", None)
+    if app is not None and "heartbeat" in vars(extension_of(app)):
+        extension_of(app).heartbeat.stop()
+

@@ -1,0 +1,1 @@
+"""A demonstration on this machine: a server, replicas and workers, and what befalls them."""

@@ -1,0 +1,1 @@
+"""Acts: knows the port of the store, never Redis, never Celery."""

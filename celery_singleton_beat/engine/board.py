@@ -1,0 +1,89 @@
+"""The board: what a worker's processes tell each other about their leases.
+
+Runs in: worker, main process and children.
+
+An anonymous shared memory map, made before the pool forks. The main process
+gives every attempt a record; the child writes when it has begun and ended, the
+main process renews what has begun and writes how long it may be trusted. So a
+child sees a lost lease by itself, also when the main process is dead or stands
+still: nobody moves the deadline any more, and its own clock passes it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import threading
+from collections import deque
+from enum import IntEnum
+from typing import Final
+
+from celery_singleton_beat.engine.clock import boot_ms
+
+# One byte of state at the front; numbers aligned, so that each is written at once.
+_RECORD: Final = struct.Struct("<B7xQQQ")
+_NUMBER: Final = struct.Struct("<Q")
+
+
+class Stage(IntEnum):
+    """How far an attempt is."""
+
+    FREE = 0
+    OPEN = 1  # the main process has handed it to the pool
+    BEGUN = 2  # its child holds the lease; it is to be renewed
+    DECLINED = 3  # its child was told not to run
+    FINISHED = 4  # its end is recorded in the store
+    LOST = 5  # another run has, or may have had, its key
+
+
+class Board:
+    """Records of the attempts in hand. Made by the main process; inherited by its children."""
+
+    def __init__(self, size: int = 16_384) -> None:
+        self._map = mmap.mmap(-1, size * _RECORD.size)
+        self._free = deque(range(size))
+        self._guard = threading.Lock()
+        self.name = os.urandom(8).hex()
+
+    def open(self) -> int | None:
+        """Give a record to a new attempt; None if all are taken. Main process only."""
+        with self._guard:
+            if not self._free:
+                return None
+            index = self._free.popleft()
+        _RECORD.pack_into(self._map, index * _RECORD.size, Stage.OPEN, 0, 0, 0)
+        return index
+
+    def close(self, index: int) -> None:
+        """Take a record back. Main process only."""
+        self.mark(index, Stage.FREE)
+        with self._guard:
+            self._free.append(index)
+
+    def stage(self, index: int) -> Stage:
+        return Stage(self._map[index * _RECORD.size])
+
+    def mark(self, index: int, stage: Stage) -> None:
+        self._map[index * _RECORD.size] = stage
+
+    def begin(self, index: int, *, trusted_until_ms: int, token: int) -> None:
+        """Note that the lease is held, and until when that may be believed (boot clock)."""
+        self.trust(index, trusted_until_ms=trusted_until_ms, token=token)
+        self.mark(index, Stage.BEGUN)
+
+    def trust(self, index: int, *, trusted_until_ms: int, token: int) -> None:
+        at = index * _RECORD.size
+        _NUMBER.pack_into(self._map, at + 16, token)
+        _NUMBER.pack_into(self._map, at + 8, trusted_until_ms)
+
+    def token(self, index: int) -> int:
+        token: int = _NUMBER.unpack_from(self._map, index * _RECORD.size + 16)[0]
+        return token
+
+    def is_trusted(self, index: int) -> bool:
+        """Tell whether the lease may still be believed to be held."""
+        if self.stage(index) is Stage.LOST:
+            return False
+        until_ms: int = _NUMBER.unpack_from(self._map, index * _RECORD.size + 8)[0]
+        return boot_ms() < until_ms

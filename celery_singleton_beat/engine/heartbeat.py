@@ -1,0 +1,208 @@
+"""The heartbeat: one thread that renews all leases of a process.
+
+Runs in: worker, main process (where pool and main are one process: there).
+
+A thread of the main process goes on while a task holds the interpreter lock of
+its child, while the broker is away and while the event loop is busy. It asks
+the store once for all leases, survives every error, and never queues anything.
+It also repeats what a child could not record before it ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from celery_singleton_beat import events as happened
+from celery_singleton_beat.engine.board import Board, Stage
+from celery_singleton_beat.engine.clock import boot_ms
+from celery_singleton_beat.errors import StoreError
+from celery_singleton_beat.events import Events
+from celery_singleton_beat.protocol.run import Attempt, Finished, Outcome, Renewed
+from celery_singleton_beat.store.port import Ending, Renewal, Store
+
+_logger = logging.getLogger(__name__)
+
+_RETRY_MS: Final = 500
+_IDLE_MS: Final = 60_000
+
+
+def trusted_until_ms(asked_at_ms: int, ttl_ms: int) -> int:
+    """Tell until when a lease may be believed in, given when the question was asked."""
+    return asked_at_ms + ttl_ms - ttl_ms // 10
+
+
+@dataclass(slots=True)
+class Ticket:
+    """An attempt in hand: its record on the board, and how often it is renewed."""
+
+    attempt: Attempt
+    index: int
+    renew_ms: int
+    outcome: Outcome | None = None
+    pid: int | None = None
+    is_reported: bool = False
+
+
+class Heartbeat:
+    """Renews what has begun, ends what has ended."""
+
+    def __init__(
+        self,
+        store: Store,
+        events: Events,
+        board: Board,
+        *,
+        clock_ms: Callable[[], int] = boot_ms,
+    ) -> None:
+        self.board = board
+        self._store = store
+        self._events = events
+        self._clock_ms = clock_ms
+        self._open: dict[int, Ticket] = {}
+        self._ended: dict[int, Ticket] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._is_stopping = False
+        # The shortest renewal that was ever asked for: the pace of the thread. Following what
+        # is open at the moment would wake it for every single task.
+        self._beat_every_ms = _IDLE_MS
+
+    def open(self, attempt: Attempt, *, renew_ms: int) -> int | None:
+        """Take an attempt in hand before it goes to the pool; None if the board is full."""
+        index = self.board.open()
+        if index is None:
+            return None
+        with self._changed:
+            self._open[index] = Ticket(attempt, index, renew_ms)
+            self._start()
+            if renew_ms < self._beat_every_ms:
+                self._beat_every_ms = renew_ms
+                self._changed.notify()
+        return index
+
+    def end(self, index: int, outcome: Outcome, *, at_once: bool = False, pid: int = 0) -> None:
+        """Let go of an attempt that ended; what its child did not record is recorded from here.
+
+        With ``at_once`` that is tried now: somebody waits for the key. With a
+        ``pid`` it is done when that process is gone, and not renewed meanwhile.
+        """
+        with self._changed:
+            ticket = self._open.pop(index, None)
+            if ticket is None:
+                return
+            if self.board.stage(index) in (Stage.FINISHED, Stage.DECLINED):
+                self.board.close(index)
+                return
+            ticket.outcome, ticket.pid = outcome, pid or None
+            self._ended[index] = ticket
+            self._changed.notify()
+        if at_once:
+            self._report_endings()
+
+    def stop(self) -> None:
+        """Record what is left, once, and stop."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def beat(self) -> int:
+        """Renew and record once; tell how many milliseconds to wait before the next time."""
+        self._report_endings()
+        is_answered = self._renew()
+        with self._changed:
+            is_pressed = not is_answered or bool(self._ended)
+            return min(self._beat_every_ms, _RETRY_MS if is_pressed else _IDLE_MS)
+
+    def _renew(self) -> bool:
+        with self._changed:
+            begun = [t for t in self._open.values() if self.board.stage(t.index) is Stage.BEGUN]
+        if not begun:
+            return True
+        asked_at_ms = self._clock_ms()
+        try:
+            answers = self._store.renew([Renewal(t.attempt, may_restore=True) for t in begun])
+        except StoreError:
+            for ticket in begun:
+                if not self.board.is_trusted(ticket.index):
+                    self._lost(ticket)
+            return False
+        for ticket, answer in zip(begun, answers, strict=True):
+            index, attempt = ticket.index, ticket.attempt
+            if answer.verdict in (Renewed.KEPT, Renewed.RESTORED):
+                until_ms = trusted_until_ms(asked_at_ms, attempt.ttl_ms)
+                self.board.trust(index, trusted_until_ms=until_ms, token=answer.token)
+            if answer.verdict is Renewed.RESTORED:
+                restored = happened.LeaseRestored(attempt.run, attempt.key, answer.token)
+                self._events.emit(restored)
+            if answer.verdict is Renewed.LOST and self.board.stage(index) is Stage.BEGUN:
+                self.board.mark(index, Stage.LOST)
+                self._lost(ticket)
+        return True
+
+    def _lost(self, ticket: Ticket) -> None:
+        if not ticket.is_reported:
+            ticket.is_reported = True
+            self._events.emit(happened.LeaseGone(ticket.attempt.run, ticket.attempt.key))
+
+    def _report_endings(self) -> None:
+        with self._changed:
+            ended = [t for t in self._ended.values() if t.pid is None or _is_gone(t.pid)]
+        endings = [Ending(t.attempt, t.outcome or Outcome.INTERRUPTED) for t in ended]
+        if not endings:
+            return
+        try:
+            verdicts = self._store.finish(endings)
+        except StoreError:
+            return
+        with self._changed:
+            for ticket, verdict in zip(ended, verdicts, strict=True):
+                if self._ended.pop(ticket.index, None) is None:
+                    continue
+                self.board.close(ticket.index)
+                if verdict is Finished.LOST:
+                    _logger.debug("The end of a run was not recorded: it is not its holder")
+
+    def _start(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(
+                target=self._run, name="singleton-heartbeat", daemon=True
+            )
+            self._thread.start()
+
+    def _run(self) -> None:
+        wait_ms = 0
+        while True:
+            with self._changed:
+                if not self._is_stopping:
+                    self._changed.wait(wait_ms / 1000)
+                is_last = self._is_stopping
+            try:
+                wait_ms = self.beat()
+            except Exception:
+                _logger.exception("The heartbeat met an error and goes on")
+                wait_ms = _RETRY_MS
+            if is_last:
+                return
+
+
+def _is_gone(pid: int) -> bool:
+    """Tell whether a process has ended; a zombie has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in b"ZX"
+    except OSError:
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

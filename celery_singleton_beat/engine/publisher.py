@@ -1,0 +1,59 @@
+"""The port to the broker: what the dispatcher asks of it, and what it wants to know.
+
+Runs in: beat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from celery_singleton_beat.protocol.occurrence import Occurrence
+
+
+class Sent(Enum):
+    """What became of one message."""
+
+    SENT = "SENT"  # the broker has it
+    UNKNOWN = "UNKNOWN"  # the broker may have it
+    UNSENT = "UNSENT"  # the broker surely does not have it
+    FAILED = "FAILED"  # surely not sent, and for a reason that is the entry's own
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """An occurrence to publish; relative times of its message count from ``now_ms``."""
+
+    occurrence: Occurrence
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of a publication."""
+
+    sent: Sent
+    task_id: str = ""
+    error: str = ""
+
+
+class Publisher(Protocol):
+    """Publishes occurrences."""
+
+    def connect(self) -> None:
+        """See that there is a live connection, trying once.
+
+        Raises:
+            BrokerUnavailable: there is none.
+        """
+
+    def publish(
+        self, publications: Sequence[Publication], may_go_on: Callable[[], bool]
+    ) -> list[Delivery]:
+        """Publish in order, while ``may_go_on``; one delivery for each. Never raises."""
+
+
+class BrokerUnavailable(Exception):
+    """The broker cannot be reached; nothing was sent."""

@@ -1,0 +1,1 @@
+"""Listens: what is told of the events, and where."""

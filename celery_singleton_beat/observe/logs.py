@@ -1,0 +1,25 @@
+"""Events as log lines: a constant text, the facts beside it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import fields
+
+from celery_singleton_beat.events import Event
+
+logger = logging.getLogger("celery_singleton_beat")
+
+
+def log_event(event: Event) -> None:
+    """Log one event; its facts are in the line and in the record's ``singleton_beat``."""
+    if not event.text or not logger.isEnabledFor(event.level):
+        return
+    facts = {field.name: getattr(event, field.name) for field in fields(event)}
+    shown = " ".join(f"{name}={_shown(value)}" for name, value in facts.items())
+    extra = {"singleton_beat": {"event": type(event).__name__, **facts}}
+    logger.log(event.level, "%s: %s", event.text, shown, extra=extra)
+
+
+def _shown(value: object) -> str:
+    # repr keeps a name with line breaks from forging a line of its own.
+    return repr(value) if isinstance(value, str) else str(value)

@@ -1,0 +1,1 @@
+"""The protocol: pure functions over small records, and the promises in prose."""

@@ -1,0 +1,71 @@
+"""What the protocol knows of an entry: when it is due and what to do about lateness.
+
+Which task runs, and with what, is the claimer's business and is not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from hashlib import blake2b
+from typing import Final
+
+from celery_singleton_beat.protocol.jitter import offset_ms
+from celery_singleton_beat.protocol.recurrence import Recurrence
+
+MINUTE_MS: Final = 60_000
+DAY_MS: Final = 24 * 60 * MINUTE_MS
+
+
+class CatchUp(Enum):
+    """What to do about occurrences that were missed."""
+
+    LATEST = "latest"  # one run, for the last of them
+    ALL = "all"  # one run for each, oldest first, up to a cap
+    NONE = "none"  # no run for those that are late
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When an entry is due, and what happens to what was missed.
+
+    ``catch_up_window_ms`` says how late is too late (None: never).
+    ``dedupe_window_ms`` is how long after its publish a message of an
+    occurrence may still begin (None: ten intervals, at least 10 minutes, at
+    most a day).
+    """
+
+    name: str
+    recurrence: Recurrence
+    catch_up: CatchUp = CatchUp.LATEST
+    catch_up_max: int = 1000
+    catch_up_window_ms: int | None = None
+    jitter_ms: int = 0
+    dedupe_window_ms: int | None = None
+    offset_ms: int = field(init=False)
+    rule: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "offset_ms", offset_ms(self.name, self.jitter_ms))
+        object.__setattr__(self, "rule", rule_digest(self.recurrence.rule, self.jitter_ms))
+
+    def window_ms(self, interval_ms: int) -> int:
+        """Tell the dedupe window, given the distance to the next occurrence."""
+        if self.dedupe_window_ms is not None:
+            return self.dedupe_window_ms
+        return min(max(10 * interval_ms, 10 * MINUTE_MS), DAY_MS)
+
+
+def rule_digest(rule: str, jitter_ms: int) -> str:
+    """Name a rule shortly; equal rules have equal names on every host."""
+    return _digest([f"{rule} jitter {jitter_ms}ms"], 8)
+
+
+def configuration_digest(timings: Iterable[Timing]) -> str:
+    """Name a configuration: its entries' names and rules, in any order."""
+    return _digest(sorted(f"{t.name}\0{t.rule}" for t in timings), 16)
+
+
+def _digest(parts: Iterable[str], size: int) -> str:
+    return blake2b("\n".join(parts).encode(), digest_size=size).hexdigest()

@@ -1,0 +1,63 @@
+"""An occurrence: one due moment of one entry, and the names it goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID, uuid5
+
+HEADER: Final = "singleton_occurrence"
+
+_NAMESPACE: Final = UUID("6f0c6a5e-7d0b-5c1e-9d0e-2f6f1b0c5b0e")
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One due moment of one entry.
+
+    Its identity is ``(entry, scheduled_ms, cause)`` and is the same on every
+    replica. ``cause`` is empty for the timetable and a request's id for an
+    occurrence that somebody asked for. ``previous_ms`` is the occurrence before
+    it, where one was dispatched. After ``not_after_ms`` a message for it is
+    refused by the worker, because its run record may be gone.
+    """
+
+    entry: str
+    scheduled_ms: int
+    cause: str = ""
+    previous_ms: int | None = None
+    not_after_ms: int = 0
+
+    def task_id(self, prefix: str) -> str:
+        """Tell the Celery task id of this occurrence: every publish of it bears the same."""
+        name = f"{prefix}\0{self.entry}\0{self.scheduled_ms}\0{self.cause}"
+        return str(uuid5(_NAMESPACE, name))
+
+    def to_header(self) -> dict[str, str | int | None]:
+        """Write it as a message header."""
+        return {
+            "entry": self.entry,
+            "scheduled_ms": self.scheduled_ms,
+            "cause": self.cause,
+            "previous_ms": self.previous_ms,
+            "not_after_ms": self.not_after_ms,
+        }
+
+    @classmethod
+    def from_header(cls, header: object) -> Occurrence | None:
+        """Read a message header; anything that is not one of ours reads as None."""
+        if not isinstance(header, Mapping):
+            return None
+        entry, scheduled_ms = header.get("entry"), header.get("scheduled_ms")
+        cause, previous_ms = header.get("cause", ""), header.get("previous_ms")
+        not_after_ms = header.get("not_after_ms", 0)
+        if not (isinstance(entry, str) and isinstance(cause, str) and _is_time(scheduled_ms)):
+            return None
+        if not (previous_ms is None or _is_time(previous_ms)) or not _is_time(not_after_ms):
+            return None
+        return cls(entry, scheduled_ms, cause, previous_ms, not_after_ms)
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 52

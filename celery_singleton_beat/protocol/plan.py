@@ -1,0 +1,167 @@
+"""The plan for a claimed slot: which occurrences to publish, and what is next.
+
+The next occurrence follows from the scheduled time, never from "now", so
+intervals do not drift and no crontab time is passed over. What catch-up leaves
+out is named, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
+
+from celery_singleton_beat.protocol.claim import Slot
+from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.entry import CatchUp, Timing
+from celery_singleton_beat.protocol.occurrence import Occurrence
+from celery_singleton_beat.protocol.recurrence import is_due_at, latest_until, occurrences
+
+LATE_MS: Final = 10_000
+"""With ``catch_up="none"``, an occurrence later than this counts as missed."""
+
+_COUNT_AT_MOST: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Occurrences from ``first_ms`` to ``last_ms`` that will not be dispatched.
+
+    ``by_ms`` names the later one that stands for them (None: none does, they
+    were too late). ``count`` stops at ten thousand.
+    """
+
+    first_ms: int
+    last_ms: int
+    count: int
+    by_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do about a claimed slot. ``slot`` is the slot when all of it is done."""
+
+    publish: tuple[Occurrence, ...]
+    slot: Slot
+    missed: Missed | None = None
+
+
+def first_plan(timing: Timing, slot: Slot | None, *, now_ms: int) -> Slot | None:
+    """Plan an entry that a configuration takes on; None: its slot is right as it is.
+
+    Taking an entry on never fires it: its first occurrence is the first one
+    after now. Two slots are kept: one of the same rule, and an overdue one of
+    another rule that is also an occurrence of the new one. An occurrence that
+    was dispatched before never comes again, whatever the clock does.
+    """
+    if slot is None:
+        return _slot_at(timing, Slot(timing.rule, ABSENT, ABSENT), now_ms)
+    has_ended = slot.slot_ms == ABSENT
+    is_scheduled = slot.due_ms != ABSENT
+    if slot.rule == timing.rule and (is_scheduled or has_ended):
+        return None
+    if is_scheduled and slot.slot_ms <= now_ms and is_due_at(timing.recurrence, slot.slot_ms):
+        return replace(slot, rule=timing.rule, due_ms=slot.slot_ms + timing.offset_ms)
+    after_ms = max(now_ms, slot.last_ms)
+    if not is_scheduled and not has_ended:
+        after_ms = max(after_ms, slot.slot_ms - 1)
+    return _slot_at(timing, slot, after_ms)
+
+
+def plan(timing: Timing, slot: Slot, *, now_ms: int) -> Plan:
+    """Plan a claimed slot of a configuration that knows its entry."""
+    replanned = first_plan(timing, slot, now_ms=now_ms)
+    if replanned is not None:
+        slot = replanned
+    seen_ms = now_ms - timing.offset_ms
+    if slot.slot_ms == ABSENT or slot.slot_ms > seen_ms:
+        return Plan((), _scheduled(timing, slot))
+    due, missed = _select(timing, slot.slot_ms, seen_ms)
+    after_ms = due[-1] if due else latest_until(timing.recurrence, seen_ms, slot.slot_ms)
+    assert after_ms is not None  # noqa: S101  # the slot itself is one
+    next_ms = timing.recurrence.next_after(after_ms)
+    interval_ms = (next_ms - after_ms) if next_ms is not None else 0
+    not_after_ms = now_ms + timing.window_ms(interval_ms)
+    publish = tuple(
+        Occurrence(timing.name, at_ms, previous_ms=previous_ms, not_after_ms=not_after_ms)
+        for previous_ms, at_ms in zip([_known(slot.last_ms), *due], due, strict=False)
+    )
+    done = replace(
+        slot,
+        slot_ms=ABSENT if next_ms is None else next_ms,
+        failures=0,
+        runs=slot.runs + len(due),
+        last_ms=due[-1] if due else slot.last_ms,
+    )
+    return Plan(publish, _scheduled(timing, done), missed)
+
+
+def resume_at(timing: Timing, slot: Slot, planned: Plan, sent: int) -> Slot:
+    """Tell the slot when only the first ``sent`` occurrences of a plan were published."""
+    if sent == len(planned.publish):
+        return planned.slot
+    last_ms = planned.publish[sent - 1].scheduled_ms if sent else slot.last_ms
+    at_ms = planned.publish[sent].scheduled_ms
+    left = replace(
+        slot,
+        rule=timing.rule,
+        slot_ms=at_ms,
+        runs=slot.runs + sent,
+        last_ms=last_ms,
+        failures=0 if sent else slot.failures,
+    )
+    return _scheduled(timing, left)
+
+
+def _select(timing: Timing, slot_ms: int, seen_ms: int) -> tuple[list[int], Missed | None]:
+    """Choose among the occurrences in ``[slot_ms, seen_ms]``; the slot is the first of them."""
+    rule = timing.recurrence
+    window_ms = timing.catch_up_window_ms
+    if timing.catch_up is CatchUp.NONE:
+        window_ms = LATE_MS if window_ms is None else min(window_ms, LATE_MS)
+    from_ms = slot_ms if window_ms is None else max(slot_ms, seen_ms - window_ms)
+    if timing.catch_up is CatchUp.ALL:
+        due = _last(timing, from_ms, seen_ms)
+    else:
+        latest_ms = latest_until(rule, seen_ms, from_ms)
+        due = [] if latest_ms is None else [latest_ms]
+    last_missed_ms = latest_until(rule, due[0] - 1 if due else seen_ms, slot_ms)
+    if last_missed_ms is None:
+        return due, None
+    walk = occurrences(rule, slot_ms - 1, last_missed_ms)
+    count = sum(1 for _ in islice(walk, _COUNT_AT_MOST))
+    return due, Missed(slot_ms, last_missed_ms, count, due[0] if due else None)
+
+
+def _last(timing: Timing, from_ms: int, until_ms: int) -> list[int]:
+    """List the last ``catch_up_max`` occurrences in ``[from_ms, until_ms]``, oldest first."""
+    most = timing.catch_up_max
+    found = list(islice(occurrences(timing.recurrence, from_ms - 1, until_ms), most + 1))
+    if len(found) <= most:
+        return found
+    # Too many to walk from the far end: look back from the near one, ever further.
+    back_ms = 2 * (found[-1] - found[0])
+    while until_ms - back_ms > from_ms:
+        found = list(occurrences(timing.recurrence, until_ms - back_ms, until_ms))
+        if len(found) >= most:
+            return found[-most:]
+        back_ms *= 2
+    return list(deque(occurrences(timing.recurrence, from_ms - 1, until_ms), maxlen=most))
+
+
+def _slot_at(timing: Timing, slot: Slot, after_ms: int) -> Slot:
+    next_ms = timing.recurrence.next_after(after_ms)
+    moved = replace(
+        slot, rule=timing.rule, slot_ms=ABSENT if next_ms is None else next_ms, failures=0
+    )
+    return _scheduled(timing, moved)
+
+
+def _scheduled(timing: Timing, slot: Slot) -> Slot:
+    due_ms = ABSENT if slot.slot_ms == ABSENT else slot.slot_ms + timing.offset_ms
+    return replace(slot, due_ms=due_ms)
+
+
+def _known(at_ms: int) -> int | None:
+    return None if at_ms == ABSENT else at_ms

@@ -1,0 +1,311 @@
+"""A run and the lease on its lock key: begin, renew, finish.
+
+A *run* is one occurrence (or one ad-hoc call) being executed; its record is
+kept for the dedupe window and decides once per occurrence. The *lock* of a key
+decides one at a time. One attempt of a run is one *holder*; the holder is new
+for every attempt, the run's id is not.
+
+                 begin                    finish
+    (no record) ------> open (holder) --------------------> done
+                         ^  |   |  retrying                  ^
+        begin (attempt   |  |   +----------> waiting --------+ finish (failed)
+        not older)       |  |                 |
+                         +--+-----------------+
+                  its lease is over, or it was interrupted
+
+Deadlines are numbers in the records, compared here; a key's own expiry only
+collects garbage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+from celery_singleton_beat.protocol.codec import join, split
+
+GRACE_MS: Final = 60_000
+"""How long a lock's record outlives its deadline: while it is there, nobody else has had it."""
+
+
+class State(Enum):
+    OPEN = "open"
+    WAITING = "waiting"
+    DONE = "done"
+
+
+class Outcome(Enum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    RETRYING = "retrying"
+    INTERRUPTED = "interrupted"
+
+
+class Begun(Enum):
+    """The answer to a run that wants to begin."""
+
+    RUN = "RUN"  # it holds the key; go
+    DONE = "DONE"  # this run has ended already
+    STALE = "STALE"  # a message of an attempt that is over
+    TWIN = "TWIN"  # this very run is alive elsewhere
+    BUSY = "BUSY"  # another run holds the key
+    REFUSED = "REFUSED"  # too late: the run's record may be gone
+    WAIT = "WAIT"  # the store has forgotten everything a moment ago; live holders first
+
+
+class Renewed(Enum):
+    """The answer to a holder that wants to stay one."""
+
+    KEPT = "KEPT"
+    RESTORED = "RESTORED"  # the store had forgotten it; it holds again, with a higher token
+    LOST = "LOST"  # somebody else has, or may have had, the key
+    ENDED = "ENDED"  # the run's end is recorded
+    UNKNOWN = "UNKNOWN"  # never begun here
+
+
+class Finished(Enum):
+    """The answer to a holder that ends."""
+
+    RECORDED = "RECORDED"
+    LOST = "LOST"  # the run is another holder's, or unknown: nothing was changed
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the store keeps for one run, until ``keep_until_ms``."""
+
+    state: State
+    attempt: int
+    holder: str
+    token: int
+    deadline_ms: int
+    keep_until_ms: int
+    starts: int
+    outcome: str = ""
+
+    def to_text(self) -> str:
+        return join(
+            self.state.value,
+            self.attempt,
+            self.holder,
+            self.token,
+            self.deadline_ms,
+            self.keep_until_ms,
+            self.starts,
+            self.outcome,
+        )
+
+    @classmethod
+    def from_text(cls, text: str) -> Run:
+        state, attempt, holder, token, deadline, keep, starts, outcome = split(text, 8)
+        return cls(
+            State(state),
+            int(attempt),
+            holder,
+            int(token),
+            int(deadline),
+            int(keep),
+            int(starts),
+            outcome,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """What the store keeps for one lock key. ``token`` is the fencing number."""
+
+    holder: str
+    token: int
+    deadline_ms: int
+    acquired_ms: int
+    owner: str
+
+    def to_text(self) -> str:
+        return join(self.holder, self.token, self.deadline_ms, self.acquired_ms, self.owner)
+
+    @classmethod
+    def from_text(cls, text: str) -> Lock:
+        holder, token, deadline, acquired, owner = split(text, 5)
+        return cls(holder, int(token), int(deadline), int(acquired), owner)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of one run, as its worker names it.
+
+    ``window_ms`` is how long the record of an ad-hoc run is kept after its end;
+    that of an occurrence is kept until ``not_after_ms``.
+    """
+
+    run: str
+    holder: str
+    key: str
+    ttl_ms: int
+    attempt: int = 0
+    window_ms: int = 600_000
+    not_after_ms: int = 0
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Both records of one attempt, as a step finds or leaves them."""
+
+    run: Run | None
+    lock: Lock | None
+
+
+def begin(
+    held: Held, attempt: Attempt, *, now_ms: int, token: int, close_if_busy: bool
+) -> tuple[Held, Begun]:
+    """Let a run begin, or say why not. A repeat by the same holder answers the same.
+
+    ``token`` is the fencing number that it gets. With ``close_if_busy`` a run
+    that finds its key held is recorded as skipped, for good.
+    """
+    run, lock = _live(held.run, now_ms), held.lock
+    if run is None:
+        if 0 < attempt.not_after_ms < now_ms:
+            return held, Begun.REFUSED
+    elif run.state is State.DONE:
+        was_skipped = run.outcome == Outcome.SKIPPED.value and run.holder == attempt.holder
+        return held, Begun.BUSY if was_skipped else Begun.DONE
+    elif attempt.attempt < run.attempt:
+        return held, Begun.STALE
+    elif run.state is State.OPEN and run.deadline_ms > now_ms and run.holder != attempt.holder:
+        return held, Begun.TWIN
+    if lock is not None and lock.holder == attempt.holder:
+        if run is not None and run.holder == attempt.holder and run.state is State.OPEN:
+            return _extended(run, lock, attempt, now_ms), Begun.RUN
+    elif lock is not None and lock.deadline_ms > now_ms:
+        if not close_if_busy:
+            return held, Begun.BUSY
+        return Held(_skipped(run, attempt, now_ms), lock), Begun.BUSY
+    starts = run.starts + 1 if run else 1
+    return _taken(attempt, now_ms, token, starts), Begun.RUN
+
+
+def renew(
+    held: Held, attempt: Attempt, *, now_ms: int, token: int, may_restore: bool
+) -> tuple[Held, Renewed]:
+    """Keep a lease alive.
+
+    A lease that is over but that nobody else took is kept. One whose lock
+    record is gone while the run's is not may have been somebody else's in
+    between: it is lost. Where both are gone the store forgot them, and a holder
+    that had begun (``may_restore``) takes its key back, with a higher token,
+    unless another run holds it.
+    """
+    run, lock = _live(held.run, now_ms), held.lock
+    if run is None:
+        if not may_restore:
+            return held, Renewed.UNKNOWN
+        if lock is not None and lock.deadline_ms > now_ms and lock.holder != attempt.holder:
+            return held, Renewed.LOST
+        return _taken(attempt, now_ms, token, 1), Renewed.RESTORED
+    if run.holder != attempt.holder:
+        return held, Renewed.LOST
+    if run.state is not State.OPEN:
+        return held, Renewed.ENDED
+    if lock is None or lock.holder != attempt.holder:
+        return held, Renewed.LOST
+    return _extended(run, lock, attempt, now_ms), Renewed.KEPT
+
+
+def finish(
+    held: Held, attempt: Attempt, outcome: Outcome, *, now_ms: int, wait_ms: int
+) -> tuple[Held, Finished]:
+    """Record how an attempt ended and free its key; only its holder may.
+
+    After ``retrying`` the run waits for the attempt ``attempt.attempt + 1``,
+    which is due in ``wait_ms``; after ``interrupted`` the same attempt may
+    begin again at once. A repeat answers the same.
+    """
+    lock = held.lock if held.lock and held.lock.holder != attempt.holder else None
+    run = _live(held.run, now_ms)
+    if run is None or run.holder != attempt.holder:
+        return Held(held.run, lock), Finished.LOST
+    if run.state is State.DONE:
+        return Held(run, lock), Finished.RECORDED
+    if outcome is Outcome.RETRYING:
+        keep_ms = max(attempt.not_after_ms, now_ms + wait_ms + attempt.window_ms)
+        run = replace(
+            run,
+            state=State.WAITING,
+            attempt=attempt.attempt + 1,
+            deadline_ms=0,
+            keep_until_ms=keep_ms,
+            outcome=outcome.value,
+        )
+    elif outcome is Outcome.INTERRUPTED:
+        # Also after "retrying": the retry may never have been published.
+        run = replace(
+            run,
+            state=State.OPEN,
+            attempt=attempt.attempt,
+            deadline_ms=0,
+            outcome=outcome.value,
+        )
+    else:
+        run = replace(
+            run,
+            state=State.DONE,
+            deadline_ms=0,
+            keep_until_ms=_kept_after(attempt, now_ms),
+            outcome=outcome.value,
+        )
+    return Held(run, lock), Finished.RECORDED
+
+
+def _live(run: Run | None, now_ms: int) -> Run | None:
+    return run if run is not None and run.keep_until_ms > now_ms else None
+
+
+def _taken(attempt: Attempt, now_ms: int, token: int, starts: int) -> Held:
+    deadline_ms = now_ms + attempt.ttl_ms
+    run = Run(
+        State.OPEN,
+        attempt.attempt,
+        attempt.holder,
+        token,
+        deadline_ms,
+        _kept_open(attempt, deadline_ms),
+        starts,
+    )
+    return Held(run, Lock(attempt.holder, token, deadline_ms, now_ms, attempt.owner))
+
+
+def _extended(run: Run, lock: Lock, attempt: Attempt, now_ms: int) -> Held:
+    deadline_ms = now_ms + attempt.ttl_ms
+    return Held(
+        replace(run, deadline_ms=deadline_ms, keep_until_ms=_kept_open(attempt, deadline_ms)),
+        replace(lock, deadline_ms=deadline_ms),
+    )
+
+
+def _skipped(run: Run | None, attempt: Attempt, now_ms: int) -> Run:
+    return Run(
+        State.DONE,
+        attempt.attempt,
+        attempt.holder,
+        0,
+        0,
+        _kept_after(attempt, now_ms),
+        run.starts if run else 0,
+        Outcome.SKIPPED.value,
+    )
+
+
+def _kept_open(attempt: Attempt, deadline_ms: int) -> int:
+    return max(attempt.not_after_ms, deadline_ms + attempt.window_ms)
+
+
+def _kept_after(attempt: Attempt, now_ms: int) -> int:
+    # Later messages of an occurrence are refused, so its record need not outlive not_after.
+    if attempt.not_after_ms:
+        return max(attempt.not_after_ms, now_ms) + 1000
+    return now_ms + attempt.window_ms

@@ -1,0 +1,318 @@
+"""The settings: one frozen dataclass, in which each setting is declared once.
+
+They stand in Celery's configuration as ``singleton_beat_…`` (also in capitals, and behind a
+namespace: ``CELERY_SINGLETON_BEAT_…``). Behind the configuration stands the environment,
+``SINGLETON_BEAT_…``, and behind that the variable names of a few other schedulers, so that
+a deployment can move over without renaming its own.
+
+Durations are seconds, as in Celery (int, float or timedelta); in the dataclass they are
+integer milliseconds and their names say so. Nothing here asks the environment by itself.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from celery_singleton_beat import setting_values as values
+from celery_singleton_beat.errors import ConfigurationError, UnknownSetting
+from celery_singleton_beat.setting_values import setting
+from celery_singleton_beat.store_url import Parts, store_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from dataclasses import Field
+
+PREFIX = "singleton_beat_"
+
+CatchUp = Literal["latest", "all", "none"]
+OnLocked = Literal["skip", "retry", "raise"]
+OnStoreOutage = Literal["retry", "run", "skip"]
+
+_SPELLING = re.compile(r"(?:[A-Z][A-Z0-9_]*_)?SINGLETON_BEAT_([A-Z0-9_]+)|singleton_beat_(\w+)")
+_IN_MILLISECONDS = frozenset({"CRON_LOCK_TTL"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting, checked.
+
+    ``read`` checks; the constructor takes values as they are, for code that has them checked
+    already. Passwords, and what may hold one, are left out of the ``repr``.
+
+    ``redis_environ`` holds the ``REDIS_…`` variables, which many other programs share. It is
+    kept apart, and read only when neither these settings nor the application's broker and
+    result backend name a Redis: a variable meant for somebody's cache must not move the store.
+    """
+
+    redis_url: str | None = setting(
+        values.Text(),
+        None,
+        "Where the store is: `redis://`, `rediss://`, `unix://`, `sentinel://`, or `memory://` "
+        "for a single process.",
+        unset="the Redis of the broker, the result backend, `REDIS_URL` or `REDIS_HOST`",
+        secret=True,
+    )
+    redis_host: str | None = setting(
+        values.Text(), None, "Host of the store, when no URL is given."
+    )
+    redis_port: int = setting(values.Int(1, 65_535), 6379, "Port, beside `redis_host`.")
+    redis_username: str | None = setting(values.Text(), None, "ACL user, beside `redis_host`.")
+    redis_password: str | None = setting(
+        values.Text(), None, "Password, beside `redis_host`.", secret=True
+    )
+    redis_db: int = setting(values.Int(0), 0, "Database number, beside `redis_host`.")
+    redis_options: Mapping[str, object] | None = setting(
+        values.Options(),
+        None,
+        "Passed to redis-py as they are: TLS, Sentinel, retries, health checks.",
+        secret=True,
+    )
+    connect_timeout_ms: int = setting(
+        values.Seconds(), 2000, "How long connecting to the store may take."
+    )
+    socket_timeout_ms: int = setting(
+        values.Seconds(), 2000, "How long one answer of the store may take."
+    )
+    key_prefix: str | None = setting(
+        values.Text(),
+        None,
+        "What every key of the store begins with; one for each environment.",
+        unset="`{csb:<app.main>}`",
+        also=("REDIS_KEY_PREFIX", "CRON_KEY_PREFIX"),
+    )
+    instance_id: str | None = setting(
+        values.Text(),
+        None,
+        "Name of this process in listings and logs.",
+        unset="host, process id and a random part",
+        also=("INSTANCE_ID",),
+    )
+    claim_hold_ms: int = setting(
+        values.Seconds(at_least_ms=1000),
+        5000,
+        "How long a claimed occurrence belongs to its replica before the others may take it.",
+    )
+    claim_batch: int = setting(
+        values.Int(1, 10_000), 100, "How many occurrences a replica claims at once."
+    )
+    poll_interval_ms: int = setting(
+        values.Seconds(at_most_ms=1000),
+        1000,
+        "How long a replica waits at most before it looks at the store again; at most 1.",
+    )
+    replica_timeout_ms: int = setting(
+        values.Seconds(), 15_000, "How long after its last tick a replica counts as live."
+    )
+    catch_up: CatchUp = setting(
+        values.choice_of(CatchUp),
+        "latest",
+        "Which of several missed occurrences run: one for all, each, or none.",
+    )
+    catch_up_max: int = setting(
+        values.Int(1), 1000, 'How many missed occurrences of one entry `"all"` runs at most.'
+    )
+    catch_up_window_ms: int | None = setting(
+        values.Seconds(bare_at_most_ms=values.LONGEST_MS),
+        None,
+        "How late is too late for a missed occurrence.",
+        unset="Celery's `beat_cron_starting_deadline`",
+    )
+    dedupe_window_ms: int | None = setting(
+        values.Seconds(bare_at_most_ms=values.LONGEST_MS),
+        None,
+        "How long a finished run is remembered, so that a second message of it is recognised.",
+        unset="ten intervals of the entry, 10 minutes to a day",
+    )
+    lock_ttl_ms: int = setting(
+        values.Seconds(),
+        30_000,
+        "How long a lease lives without renewal.",
+        also=("CRON_LOCK_TTL",),
+    )
+    renew_every_ms: int | None = setting(
+        values.Seconds(), None, "How often a lease is renewed.", unset="a third of the lock TTL"
+    )
+    on_locked: OnLocked = setting(
+        values.choice_of(OnLocked),
+        "skip",
+        "What a run does whose lock key is held: give way, be re-queued, or fail.",
+    )
+    lock_retries: int | None = setting(
+        values.Int(0),
+        None,
+        'How often `on_locked = "retry"` re-queues a run before it is skipped.',
+        unset="until it runs",
+    )
+    lock_retry_delay_ms: int = setting(values.Seconds(), 1000, "How long a re-queued run waits.")
+    on_store_outage: OnStoreOutage = setting(
+        values.choice_of(OnStoreOutage),
+        "retry",
+        "What a run does while the store is away: be re-queued, run unlocked, or be skipped.",
+    )
+    dry_run: bool = setting(
+        values.Bool(), default=False, doc="Claim and send nothing; log what would be sent."
+    )
+    redis_environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def read(cls, conf: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
+        """Settings from Celery's configuration, with the environment behind it.
+
+        Raises:
+            UnknownSetting: a ``singleton_beat_…`` key that does not exist.
+            ConfigurationError: a value that cannot be, or two that contradict each other.
+        """
+        configured = _configured(conf)
+        found: dict[str, Any] = {}
+        for declared in _declared():
+            name = _key(declared)
+            kind: values.Kind = declared.metadata["kind"]
+            if configured.get(name) is not None:
+                found[declared.name] = kind.check(configured[name], name)
+            elif variable := _variable(declared, environ):
+                found[declared.name] = kind.check(_parsed(kind, variable, environ), variable)
+        settings = cls(
+            **found,
+            redis_environ={name: environ[name] for name in environ if name.startswith("REDIS_")},
+        )
+        _check_together(settings)
+        return settings
+
+    def renewal_ms(self, lock_ttl_ms: int | None = None) -> int:
+        """How often a lease of this TTL is renewed: as set, else a third of it."""
+        if self.renew_every_ms is not None:
+            return self.renew_every_ms
+        return max((lock_ttl_ms or self.lock_ttl_ms) // 3, 1)
+
+    def redis_url_for(
+        self,
+        broker_url: str | Sequence[str] | None,
+        result_backend: str | Sequence[str] | None,
+    ) -> str:
+        """Where the store is: as set here, else the broker, the result backend, ``REDIS_…``.
+
+        The answer may hold a password. A ``sentinel://`` one lists all its sentinels, divided
+        by semicolons, as kombu writes it; ``redis+socket://`` comes back as ``unix://``.
+
+        Raises:
+            ConfigurationError: none of them is a Redis, or the one chosen cannot be read.
+        """
+        own = Parts(
+            host=self.redis_host,
+            port=self.redis_port,
+            username=self.redis_username,
+            password=self.redis_password,
+            db=self.redis_db,
+        )
+        return store_url(
+            explicit=self.redis_url,
+            own=own,
+            inherited=(broker_url, result_backend),
+            environ=self.redis_environ,
+        )
+
+
+def check_lock_ttl(value: object, renew_every_ms: int | None, name: str) -> int:
+    """The TTL of a task's own leases, in milliseconds.
+
+    ``name`` is what the error calls it. Raises:
+        ConfigurationError: no duration, more than a day as a bare number, or less than three
+            renewals long, so that one lost renewal could lose the lease.
+    """
+    ttl_ms = values.Seconds().check(value, name)
+    _check_renewals(ttl_ms, renew_every_ms, name)
+    return ttl_ms
+
+
+def settings_table() -> str:
+    """The settings as a table in Markdown, for the documentation."""
+    rows = ["| setting | value | default | meaning |", "|---|---|---|---|"]
+    for declared in _declared():
+        about = declared.metadata
+        default = about["unset"] if declared.default is None else f"`{_default(declared)}`"
+        meaning = about["doc"] + "".join(f" Also `{name}`{_unit(name)}." for name in about["also"])
+        rows.append(f"| `{_key(declared)}` | {about['kind'].label} | {default} | {meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+def _declared() -> Iterator[Field[Any]]:
+    return filter(_is_setting, fields(Settings))
+
+
+def _is_setting(declared: Field[Any]) -> bool:
+    return "kind" in declared.metadata
+
+
+def _key(declared: Field[Any]) -> str:
+    return PREFIX + declared.name.removesuffix("_ms")
+
+
+def _unit(variable: str) -> str:
+    return " (milliseconds)" if variable in _IN_MILLISECONDS else ""
+
+
+def _default(declared: Field[Any]) -> object:
+    default: Any = declared.default
+    if declared.name.endswith("_ms"):
+        return values.written(default / 1000)
+    return f'"{default}"' if isinstance(default, str) else default
+
+
+def _configured(conf: Mapping[str, object]) -> dict[str, object]:
+    """What the configuration says, by setting; of several spellings the small one counts.
+
+    That is how an application overrides at run time what it has read from an object.
+    """
+    known = {_key(declared).removeprefix(PREFIX) for declared in _declared()}
+    found: dict[str, object] = {}
+    for spelling in sorted(conf):
+        if not (match := _SPELLING.fullmatch(spelling)):
+            continue
+        name = (match[1] or match[2]).lower()
+        if name not in known:
+            meant = values.did_you_mean(name, known, PREFIX)
+            raise UnknownSetting(f"{spelling} is not a setting{meant}")
+        # Capitals are sorted before small letters, so the small spelling comes last.
+        found[PREFIX + name] = conf[spelling]
+    return found
+
+
+def _variable(declared: Field[Any], environ: Mapping[str, str]) -> str | None:
+    """The name of the first variable that holds something: ``REDIS_PASSWORD=`` sets nothing.
+
+    Unknown ``SINGLETON_BEAT_…`` variables are let alone: for a service named singleton-beat
+    Kubernetes sets some in every container.
+    """
+    names = (_key(declared).upper(), *declared.metadata["also"])
+    return next((name for name in names if environ.get(name)), None)
+
+
+def _parsed(kind: values.Kind, name: str, environ: Mapping[str, str]) -> object:
+    parsed = kind.parse(environ[name], name)
+    if name in _IN_MILLISECONDS and isinstance(parsed, float) and math.isfinite(parsed):
+        return timedelta(milliseconds=parsed)
+    return parsed
+
+
+def _check_together(settings: Settings) -> None:
+    _check_renewals(settings.lock_ttl_ms, settings.renew_every_ms, f"{PREFIX}lock_ttl")
+    if settings.replica_timeout_ms < 3 * settings.poll_interval_ms:
+        raise ConfigurationError(
+            f"{PREFIX}replica_timeout ({values.written(settings.replica_timeout_ms / 1000)}) must "
+            f"be at least three times {PREFIX}poll_interval "
+            f"({values.written(settings.poll_interval_ms / 1000)}): "
+            "raise the first or lower the second"
+        )
+
+
+def _check_renewals(ttl_ms: int, renew_every_ms: int | None, name: str) -> None:
+    if renew_every_ms is not None and ttl_ms < 3 * renew_every_ms:
+        raise ConfigurationError(
+            f"{name} ({values.written(ttl_ms / 1000)}) must be at least three times "
+            f"{PREFIX}renew_every ({values.written(renew_every_ms / 1000)}): "
+            "raise the first or lower the second"
+        )

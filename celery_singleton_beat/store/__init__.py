@@ -1,0 +1,1 @@
+"""Remembers: the port, Redis behind it, and memory for one process."""

@@ -1,0 +1,51 @@
+"""Every key of the store, under one prefix and one hash tag.
+
+==============  =======  ========================================================
+key             type     holds
+==============  =======  ========================================================
+``meta``        hash     app, schema, epoch, fence, governor, adopted, fleet clock
+``replicas``    hash     replica -> configuration, first and last heard of, info
+``numbers``     hash     configuration -> its number
+``due``         zset     entry -> when to look at it (ms)
+``held``        zset     entry -> when its hold is over (ms)
+``slots``       hash     entry -> slot record
+``aside``       hash     entry -> a record that could not be read
+``last:R``      string   what replica R claimed with its last request
+``run:ID``      string   run record
+``lock:KEY``    string   lock record
+``locks``       zset     lock key -> its deadline (ms)
+==============  =======  ========================================================
+
+An entry is in ``due`` or in ``held`` or in neither (its rule has ended, or the
+governing configuration does not know it), never in both. No command looks for
+keys by pattern: what is to be listed has an index.
+"""
+
+from __future__ import annotations
+
+
+class Keys:
+    """Names keys under a prefix; the whole prefix is the hash tag if it has none of its own."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix if "{" in prefix and "}" in prefix else "{" + prefix + "}"
+        self.meta = self._of("meta")
+        self.replicas = self._of("replicas")
+        self.numbers = self._of("numbers")
+        self.due = self._of("due")
+        self.held = self._of("held")
+        self.slots = self._of("slots")
+        self.aside = self._of("aside")
+        self.locks = self._of("locks")
+
+    def last(self, replica: str) -> str:
+        return self._of("last", replica)
+
+    def run(self, run: str) -> str:
+        return self._of("run", run)
+
+    def lock(self, key: str) -> str:
+        return self._of("lock", key)
+
+    def _of(self, *parts: str) -> str:
+        return ":".join((self.prefix, *parts))

@@ -1,0 +1,48 @@
+-- begin: let a run begin, or say why not.
+-- Twin: protocol/run.begin, protocol/epoch.grace_left_ms.
+-- KEYS 1 meta, 2 locks, 3 run, 4 lock
+-- ARGV 6 lock key's name, 7 attempt, 8 holder, 9 ttl ms, 10 window ms, 11 not after ms,
+--   12 owner, 13 close if busy (0/1), 14 grace ms
+-- Answer: {epoch, now, verdict, token, wait ms, starts, owner of the lock}
+local name, attempt, holder = ARGV[6], tonumber(ARGV[7]), ARGV[8]
+local ttl, window, not_after = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+
+local function answer(verdict, token, wait, starts, owner)
+  return {epoch, int(now), verdict, int(token or 0), int(wait or 0), int(starts or 0), owner or ''}
+end
+
+if meta[5] == '1' and tonumber(meta[4]) + tonumber(ARGV[14]) > now then
+  return answer('WAIT', 0, tonumber(meta[4]) + tonumber(ARGV[14]) - now)
+end
+
+local run, lock = read_run(KEYS[3]), read_lock(KEYS[4])
+if not run then
+  if not_after > 0 and not_after < now then return answer('REFUSED') end
+elseif run[1] == 'done' then
+  if run[8] == 'skipped' and run[3] == holder then
+    return answer('BUSY', 0, lock and math.max(lock[3] - now, 0), 0, lock and lock[5])
+  end
+  return answer('DONE')
+elseif attempt < run[2] then
+  return answer('STALE')
+elseif run[1] == 'open' and run[5] > now and run[3] ~= holder then
+  return answer('TWIN', 0, run[5] - now)
+end
+
+if lock and lock[1] == holder then
+  if run and run[3] == holder and run[1] == 'open' then
+    extend(KEYS[3], KEYS[4], KEYS[2], name, run, lock, ttl, window, not_after)
+    return answer('RUN', run[4], 0, run[7])
+  end
+elseif lock and lock[3] > now then
+  if ARGV[13] == '1' then
+    write_run(KEYS[3], {'done', attempt, holder, 0, 0, kept_after(not_after, window),
+                        run and run[7] or 0, 'skipped'})
+  end
+  return answer('BUSY', 0, lock[3] - now, 0, lock[5])
+end
+
+local starts = run and run[7] + 1 or 1
+local token = take(KEYS[3], KEYS[4], KEYS[2], name, attempt, holder, ARGV[12], ttl, window,
+                   not_after, starts)
+return answer('RUN', token, 0, starts)

@@ -1,0 +1,71 @@
+-- lease: the records of a run and of its lock, for begin, renew and finish; put
+-- behind the prelude of those three.
+-- Twin: protocol/run.py (Run, Lock and the helpers below its transitions).
+-- Run fields: 1 state, 2 attempt, 3 holder, 4 token, 5 deadline, 6 keep until,
+--   7 starts, 8 outcome. Lock fields: 1 holder, 2 token, 3 deadline, 4 acquired, 5 owner.
+local GRACE = 60000
+
+local function read_run(key)
+  local run = split(redis.call('GET', key), 8)
+  run = run and all_numbers(run, 4, 7)
+  if run and run[6] > now then
+    run[2] = tonumber(run[2]) or 0
+    return run
+  end
+  return nil
+end
+
+local function write_run(key, run)
+  local text = join(run[1], int(run[2]), run[3], int(run[4]), int(run[5]), int(run[6]),
+                    int(run[7]), run[8])
+  redis.call('SET', key, text, 'PX', int(math.max(run[6] - now, 1)))
+end
+
+local function read_lock(key)
+  local lock = split(redis.call('GET', key), 5)
+  lock = lock and all_numbers(lock, 2, 4)
+  if lock and lock[3] + GRACE > now then return lock end
+  return nil
+end
+
+local function write_lock(key, index, name, lock)
+  local text = join(lock[1], int(lock[2]), int(lock[3]), int(lock[4]), lock[5])
+  redis.call('SET', key, text, 'PX', int(math.max(lock[3] + GRACE - now, 1)))
+  redis.call('ZADD', index, int(lock[3]), name)
+end
+
+local function kept_open(not_after, deadline, window)
+  return math.max(not_after, deadline + window)
+end
+
+local function kept_after(not_after, window)
+  if not_after > 0 then return math.max(not_after, now) + 1000 end
+  return now + window
+end
+
+local function free(lock_key, index, name, holder)
+  local lock = read_lock(lock_key)
+  if lock and lock[1] == holder then
+    redis.call('DEL', lock_key)
+    redis.call('ZREM', index, name)
+  end
+end
+
+local function take(run_key, lock_key, index, name, attempt, holder, owner, ttl, window,
+                    not_after, starts)
+  local token, deadline = next_fence(), now + ttl
+  fence = token
+  redis.call('HSET', KEYS[1], 'fence', int(token))
+  write_run(run_key, {'open', attempt, holder, token, deadline,
+                      kept_open(not_after, deadline, window), starts, ''})
+  write_lock(lock_key, index, name, {holder, token, deadline, now, owner})
+  return token
+end
+
+local function extend(run_key, lock_key, index, name, run, lock, ttl, window, not_after)
+  run[5] = now + ttl
+  run[6] = kept_open(not_after, run[5], window)
+  lock[3] = run[5]
+  write_run(run_key, run)
+  write_lock(lock_key, index, name, lock)
+end

@@ -1,0 +1,39 @@
+-- renew: keep leases alive, all of a process at once.
+-- Twin: protocol/run.renew.
+-- KEYS 1 meta, 2 locks, then per lease: run, lock
+-- ARGV 6 count, then per lease: lock key's name, attempt, holder, ttl ms, window ms,
+--   not after ms, owner, may restore (0/1)
+-- Answer: {epoch, verdict, token, verdict, token …}
+local answer = {epoch}
+for i = 1, tonumber(ARGV[6]) do
+  local at, run_key, lock_key = 8 * i - 1, KEYS[2 * i + 1], KEYS[2 * i + 2]
+  local name, attempt, holder = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
+  local ttl, window, not_after = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  local run, lock = read_run(run_key), read_lock(lock_key)
+  local verdict, token = 'KEPT', 0
+  if not run then
+    if ARGV[at + 7] ~= '1' then
+      verdict = 'UNKNOWN'
+    elseif lock and lock[3] > now and lock[1] ~= holder then
+      verdict = 'LOST'
+    else
+      verdict = 'RESTORED'
+      token = take(run_key, lock_key, KEYS[2], name, attempt, holder, ARGV[at + 6], ttl, window,
+                   not_after, 1)
+    end
+  elseif run[3] ~= holder then
+    verdict = 'LOST'
+  elseif run[1] ~= 'open' then
+    verdict = 'ENDED'
+  elseif not lock or lock[1] ~= holder then
+    verdict = 'LOST'
+  else
+    token = run[4]
+    extend(run_key, lock_key, KEYS[2], name, run, lock, ttl, window, not_after)
+  end
+  answer[#answer + 1] = verdict
+  answer[#answer + 1] = int(token)
+end
+-- The index outlives its locks by a day at most.
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', int(now - 86400000))
+return answer

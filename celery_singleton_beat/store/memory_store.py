@@ -1,0 +1,297 @@
+"""A store in memory: the protocol's pure functions over dictionaries.
+
+For tests, for dry runs and for development in a single process. It coordinates
+threads, not processes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from celery_singleton_beat.protocol.claim import (
+    Adopted,
+    Claim,
+    Settled,
+    Settlement,
+    Slot,
+    adopt,
+    settle,
+    take,
+)
+from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.epoch import Epoch, grace_left_ms, recognise
+from celery_singleton_beat.protocol.fleet import Fleet, governor, leave, report
+from celery_singleton_beat.protocol.run import (
+    GRACE_MS,
+    Attempt,
+    Begun,
+    Finished,
+    Held,
+    Lock,
+    Renewed,
+    Run,
+    begin,
+    finish,
+    renew,
+)
+from celery_singleton_beat.store.port import (
+    Adoption,
+    BeginAnswer,
+    ClaimAnswer,
+    ClaimRequest,
+    Ending,
+    Renewal,
+    RenewAnswer,
+    SlotsAnswer,
+    Standing,
+)
+
+
+_V = TypeVar("_V")
+
+
+def _system_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class _State:
+    epoch: Epoch | None = None
+    fence: int = 0
+    fleet: Fleet = field(default_factory=Fleet)
+    adopted: str = ""
+    governor: str | None = None
+    due: dict[str, int] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)
+    slots: dict[str, Slot] = field(default_factory=dict)
+    last: dict[str, tuple[str, int, tuple[str, ...]]] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+    locks: dict[str, Lock] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """Implements ``Store``; ``now_ms`` is asked for the time of every step."""
+
+    def __init__(self, now_ms: Callable[[], int] = _system_ms) -> None:
+        self._now_ms = now_ms
+        self._guard = threading.RLock()
+        self._state = _State()
+        self._known = ""
+        self._epochs = 0
+
+    def forget(self) -> None:
+        """Forget everything, as a server that restarts without persistence does."""
+        with self._guard:
+            self._state = _State()
+
+    def claim(self, request: ClaimRequest) -> ClaimAnswer:
+        with self._guard:
+            now_ms, state = self._enter(), self._state
+            state.fleet = report(
+                state.fleet,
+                request.replica,
+                request.digest,
+                now_ms=now_ms,
+                timeout_ms=request.timeout_ms,
+                info=request.info,
+            )
+            state.governor = governor(state.fleet, timeout_ms=request.timeout_ms)
+            if state.governor != request.digest:
+                return ClaimAnswer(now_ms, Standing.STANDS_BY)
+            if state.adopted != request.digest:
+                return ClaimAnswer(now_ms, Standing.ADOPTS)
+            claims = self._repeated(request)
+            if claims is None:
+                claims = self._take(request, now_ms)
+            waits = [*state.due.values(), *state.held.values()]
+            return ClaimAnswer(
+                now_ms,
+                Standing.GOVERNS,
+                claims,
+                min(waits, default=None),
+                others_hold=len(state.held) > len(claims),
+            )
+
+    def settle(self, digest: str, settlements: Sequence[Settlement]) -> list[Settled]:
+        with self._guard:
+            now_ms, state = self._enter(), self._state
+            verdicts = []
+            for settlement in settlements:
+                name = settlement.entry
+                before = state.slots.get(name)
+                after, verdict = settle(
+                    before, settlement, now_ms=now_ms, governs=state.adopted == digest
+                )
+                if after is not None and after is not before:
+                    self._put(name, after)
+                verdicts.append(verdict)
+            return verdicts
+
+    def slots(self, entries: Sequence[str]) -> SlotsAnswer:
+        with self._guard:
+            self._enter()
+            return SlotsAnswer(tuple(self._state.slots.get(name) for name in entries))
+
+    def adopt(self, digest: str, adoptions: Sequence[Adoption], *, done: bool) -> list[Adopted]:
+        with self._guard:
+            now_ms, state = self._enter(), self._state
+            if state.governor != digest:
+                return [Adopted.CHANGED] * len(adoptions)
+            verdicts = []
+            for adoption in adoptions:
+                before = state.slots.get(adoption.entry)
+                after, verdict = adopt(before, adoption.seen, adoption.planned, now_ms=now_ms)
+                if verdict is Adopted.ADOPTED and after is not None:
+                    self._put(adoption.entry, after)
+                verdicts.append(verdict)
+            if done:
+                state.adopted = digest
+            return verdicts
+
+    def leave(self, replica: str) -> None:
+        with self._guard:
+            self._enter()
+            self._state.fleet = leave(self._state.fleet, replica)
+            self._state.last.pop(replica, None)
+
+    def begin(self, attempt: Attempt, *, close_if_busy: bool, grace_ms: int) -> BeginAnswer:
+        with self._guard:
+            now_ms, state = self._enter(), self._state
+            assert state.epoch is not None  # noqa: S101  # _enter sees to it
+            wait_ms = grace_left_ms(state.epoch, now_ms=now_ms, grace_ms=grace_ms)
+            if wait_ms:
+                return BeginAnswer(Begun.WAIT, now_ms, wait_ms=wait_ms)
+            held, verdict = begin(
+                self._held(attempt, now_ms),
+                attempt,
+                now_ms=now_ms,
+                token=self._next_fence(now_ms),
+                close_if_busy=close_if_busy,
+            )
+            self._keep(attempt, held)
+            run, lock = held.run, held.lock
+            if verdict is Begun.RUN and run:
+                return BeginAnswer(verdict, now_ms, token=run.token, starts=run.starts)
+            if verdict is Begun.TWIN and run:
+                return BeginAnswer(verdict, now_ms, wait_ms=run.deadline_ms - now_ms)
+            if verdict is Begun.BUSY and lock:
+                wait_ms = max(lock.deadline_ms - now_ms, 0)
+                return BeginAnswer(verdict, now_ms, wait_ms=wait_ms, owner=lock.owner)
+            return BeginAnswer(verdict, now_ms)
+
+    def renew(self, renewals: Sequence[Renewal]) -> list[RenewAnswer]:
+        with self._guard:
+            now_ms, answers = self._enter(), []
+            for renewal in renewals:
+                held, verdict = renew(
+                    self._held(renewal.attempt, now_ms),
+                    renewal.attempt,
+                    now_ms=now_ms,
+                    token=self._next_fence(now_ms),
+                    may_restore=renewal.may_restore,
+                )
+                self._keep(renewal.attempt, held)
+                is_held = verdict in (Renewed.KEPT, Renewed.RESTORED)
+                token = held.run.token if held.run and is_held else 0
+                answers.append(RenewAnswer(verdict, token))
+            return answers
+
+    def finish(self, endings: Sequence[Ending]) -> list[Finished]:
+        with self._guard:
+            now_ms, verdicts = self._enter(), []
+            for ending in endings:
+                held, verdict = finish(
+                    self._held(ending.attempt, now_ms),
+                    ending.attempt,
+                    ending.outcome,
+                    now_ms=now_ms,
+                    wait_ms=ending.wait_ms,
+                )
+                self._keep(ending.attempt, held)
+                verdicts.append(verdict)
+            return verdicts
+
+    def ping(self) -> int:
+        return self._now_ms()
+
+    def close(self) -> None:
+        pass
+
+    def _enter(self) -> int:
+        now_ms = self._now_ms()
+        self._epochs += 1
+        self._state.epoch = recognise(
+            self._state.epoch, known=self._known, fresh=f"memory-{self._epochs}", now_ms=now_ms
+        )
+        self._known = self._state.epoch.name
+        return now_ms
+
+    def _next_fence(self, now_ms: int) -> int:
+        return max(self._state.fence + 1, now_ms * 1000)
+
+    def _repeated(self, request: ClaimRequest) -> tuple[Claim, ...] | None:
+        request_id, first, names = self._state.last.get(request.replica, ("", 0, ()))
+        if request_id != request.request_id:
+            return None
+        found = ((name, self._state.slots.get(name)) for name in names)
+        return tuple(
+            Claim(name, slot)
+            for name, slot in found
+            if slot and slot.is_held and first <= slot.fence < first + len(names)
+        )
+
+    def _take(self, request: ClaimRequest, now_ms: int) -> tuple[Claim, ...]:
+        state = self._state
+        for name in _first(state.held, now_ms, request.limit):
+            del state.held[name]
+            state.due[name] = state.slots[name].due_ms
+        names = _first(state.due, now_ms, request.limit)
+        claims, first = [], 0
+        for name in names:
+            fence = self._next_fence(now_ms)
+            state.fence = fence
+            first = first or fence
+            slot = take(state.slots[name], now_ms=now_ms, hold_ms=request.hold_ms, fence=fence)
+            state.slots[name] = slot
+            del state.due[name]
+            state.held[name] = slot.hold_until_ms
+            claims.append(Claim(name, slot))
+        if claims:
+            state.last[request.replica] = (request.request_id, first, tuple(names))
+        return tuple(claims)
+
+    def _put(self, name: str, slot: Slot) -> None:
+        self._state.slots[name] = slot
+        self._state.held.pop(name, None)
+        self._state.due.pop(name, None)
+        if slot.due_ms != ABSENT:
+            self._state.due[name] = slot.due_ms
+
+    def _held(self, attempt: Attempt, now_ms: int) -> Held:
+        lock = self._state.locks.get(attempt.key)
+        if lock and lock.deadline_ms + GRACE_MS <= now_ms:
+            lock = None
+        return Held(self._state.runs.get(attempt.run), lock)
+
+    def _keep(self, attempt: Attempt, held: Held) -> None:
+        if held.run:
+            self._state.fence = max(self._state.fence, held.run.token)
+        _put_or_drop(self._state.runs, attempt.run, held.run)
+        _put_or_drop(self._state.locks, attempt.key, held.lock)
+
+
+def _first(scores: dict[str, int], now_ms: int, limit: int) -> list[str]:
+    """Name the lowest scores up to now, in the order in which Redis would."""
+    due = sorted((score, name.encode()) for name, score in scores.items() if score <= now_ms)
+    return [name.decode() for _, name in due[:limit]]
+
+
+def _put_or_drop(into: dict[str, _V], key: str, value: _V | None) -> None:
+    if value is None:
+        into.pop(key, None)
+    else:
+        into[key] = value

@@ -1,0 +1,154 @@
+"""The port to what remembers: the verbs of a store, their questions and answers.
+
+Every verb is one atomic step, named after the transition in ``protocol/`` that
+it carries out. A repeated request (same ``request_id``, fence or holder) answers
+the same and changes nothing more, so a caller that lost a reply may ask again.
+
+Every verb raises ``StoreUnavailable`` when it cannot answer (the request may
+have been carried out), ``ForeignStore`` when the prefix is another
+application's, ``StoreTooNew`` when a newer release wrote it and ``StoreCorrupt``
+when a key holds something foreign. "Nothing there" is always an answer of its
+own, never the stand-in for "I do not know".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
+
+from celery_singleton_beat.protocol.claim import Adopted, Claim, Settled, Settlement, Slot
+from celery_singleton_beat.protocol.run import Attempt, Begun, Finished, Outcome, Renewed
+
+SCHEMA: Final = 1
+
+
+class Standing(Enum):
+    """What a replica's configuration may do now."""
+
+    GOVERNS = "GOVERNS"  # its claims are in the answer
+    ADOPTS = "ADOPTS"  # it governs, but must first plan its entries; nothing was claimed
+    STANDS_BY = "STANDS_BY"  # another configuration governs; nothing was claimed
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """A replica reports, and asks for up to ``limit`` due slots, to hold for ``hold_ms``."""
+
+    replica: str
+    digest: str
+    request_id: str
+    limit: int
+    hold_ms: int
+    timeout_ms: int
+    info: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAnswer:
+    """What was claimed.
+
+    ``next_ms`` is when to look again at the earliest (None: nothing is
+    scheduled); ``others_hold`` tells that a slot is held, so that something may
+    become due earlier than that. ``unreadable`` names entries whose slot could
+    not be read; it was set aside and they must be planned anew.
+    """
+
+    now_ms: int
+    standing: Standing
+    claims: tuple[Claim, ...] = ()
+    next_ms: int | None = None
+    others_hold: bool = False
+    unreadable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsAnswer:
+    """Slots by the order of the question; unreadable ones were set aside and read as None."""
+
+    slots: tuple[Slot | None, ...]
+    unreadable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """An entry to plan: what was read of it, and the slot it shall have."""
+
+    entry: str
+    seen: Slot | None
+    planned: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class BeginAnswer:
+    """The verdict; the fencing token with RUN; how long to wait with TWIN, BUSY and WAIT.
+
+    ``owner`` says who holds the key, with BUSY.
+    """
+
+    verdict: Begun
+    now_ms: int
+    token: int = 0
+    wait_ms: int = 0
+    owner: str = ""
+    starts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A lease to renew; ``may_restore`` if its holder is known to have begun."""
+
+    attempt: Attempt
+    may_restore: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RenewAnswer:
+    """The verdict, and the token that the holder has now (0: none)."""
+
+    verdict: Renewed
+    token: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended; ``wait_ms`` is the delay of the retry after ``retrying``."""
+
+    attempt: Attempt
+    outcome: Outcome
+    wait_ms: int = 0
+
+
+class Store(Protocol):
+    """What remembers. See the module for what every verb promises."""
+
+    def claim(self, request: ClaimRequest) -> ClaimAnswer:
+        """Report a replica and take due slots, the most overdue first."""
+
+    def settle(self, digest: str, settlements: Sequence[Settlement]) -> list[Settled]:
+        """End holds: move the slots on, or leave them for later."""
+
+    def slots(self, entries: Sequence[str]) -> SlotsAnswer:
+        """Read slots."""
+
+    def adopt(self, digest: str, adoptions: Sequence[Adoption], *, done: bool) -> list[Adopted]:
+        """Plan entries, if ``digest`` governs; with ``done`` its configuration is in place."""
+
+    def leave(self, replica: str) -> None:
+        """Forget a replica that stops."""
+
+    def begin(self, attempt: Attempt, *, close_if_busy: bool, grace_ms: int) -> BeginAnswer:
+        """Let a run begin, or say why not."""
+
+    def renew(self, renewals: Sequence[Renewal]) -> list[RenewAnswer]:
+        """Keep leases alive, all of a process at once."""
+
+    def finish(self, endings: Sequence[Ending]) -> list[Finished]:
+        """Record how attempts ended, and free their keys."""
+
+    def ping(self) -> int:
+        """Tell the store's time, in milliseconds since the Unix epoch."""
+
+    def close(self) -> None:
+        """Let go of connections. May be called at any time and repeatedly."""

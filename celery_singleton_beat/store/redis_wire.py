@@ -1,0 +1,213 @@
+"""The line to a Redis: one script call, one round trip, no retry that could do harm.
+
+Connections are redis-py's, taken straight from its pool classes: a client's
+command path costs twice as much. A call that finds its connection dead is made
+once more on a new one; every script answers a repeat the same, so that is safe.
+Nothing is ever queued for later.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha1
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    ConnectionError as DeadConnection,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+    TimeoutError as SlowServer,
+)
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from celery_singleton_beat.errors import (
+    ConfigurationError,
+    ForeignStore,
+    StoreCorrupt,
+    StoreTooNew,
+    StoreUnavailable,
+)
+
+_SENTINEL_PORT: Final = 26379
+
+
+@dataclass(frozen=True)
+class Script:
+    """A Lua script and the name by which the server knows it."""
+
+    name: str
+    source: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "sha", digest)
+
+
+class Wire:
+    """Calls scripts on one Redis. Connects when first used; safe in threads and after a fork."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        options: Mapping[str, object] | None = None,
+        connect_timeout_ms: int = 2000,
+        socket_timeout_ms: int = 2000,
+    ) -> None:
+        self._url = url
+        self._options: dict[str, Any] = {
+            "socket_connect_timeout": connect_timeout_ms / 1000,
+            "socket_timeout": socket_timeout_ms / 1000,
+            "socket_keepalive": True,
+            "protocol": 2,
+            **(options or {}),
+            "decode_responses": True,
+            "retry": Retry(NoBackoff(), 0),
+            "retry_on_timeout": False,
+        }
+        self._pool: Any = None
+        self._idle: deque[Any] = deque()
+        self._pid = 0
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without secrets: for messages."""
+        return ";".join(_without_secrets(part) for part in self._url.split(";"))
+
+    def call(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> list[Any]:
+        """Run a script and return its answer.
+
+        Raises:
+            StoreUnavailable: no answer; the script may have run.
+            ForeignStore, StoreTooNew, StoreCorrupt: what the script found.
+        """
+        try:
+            connection = self._take()
+            try:
+                answer: list[Any] = self._ask(connection, script, keys, args)
+            except BaseException:
+                # Also when interrupted: a late reply must not meet the next question.
+                connection.disconnect()
+                raise
+            self._idle.append(connection)
+        except ResponseError as error:
+            raise self._meant(error) from error
+        except (RedisError, OSError) as error:
+            raise self._unavailable(error) from error
+        return answer
+
+    def close(self) -> None:
+        """Close what is idle. The wire can be used again."""
+        if self._pid == os.getpid():
+            while self._idle:
+                self._idle.pop().disconnect()
+
+    def _ask(
+        self, connection: Any, script: Script, keys: Sequence[str], args: Sequence[str | int]
+    ) -> Any:
+        command = ("EVALSHA", script.sha, len(keys), *keys, *args)
+        was_open = connection._sock is not None  # noqa: SLF001  # no public way to ask
+        try:
+            return self._exchange(connection, command)
+        except NoScriptError:
+            self._exchange(connection, ("SCRIPT", "LOAD", script.source))
+            return self._exchange(connection, command)
+        except (AuthenticationError, SlowServer):
+            raise
+        except (DeadConnection, OSError):
+            if not was_open:
+                raise
+            connection.disconnect()
+            return self._exchange(connection, command)
+
+    @staticmethod
+    def _exchange(connection: Any, command: Sequence[Any]) -> Any:
+        connection.send_command(*command, check_health=False)
+        return connection.read_response()
+
+    def _take(self) -> Any:
+        if self._pid != os.getpid():
+            self._pid, self._idle, self._pool = os.getpid(), deque(), None
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        if self._pool is None:
+            self._pool = self._client().connection_pool
+        return self._pool.make_connection()
+
+    def _client(self) -> Any:
+        try:
+            if self._url.startswith("sentinel"):
+                return _sentinel_client(self._url, dict(self._options))
+            return redis.Redis.from_url(self._url, **self._options)
+        except (TypeError, ValueError) as error:
+            msg = f"the store's URL ({self.address}) or singleton_beat_redis_options: {error}"
+            raise ConfigurationError(msg) from error
+
+    def _meant(self, error: ResponseError) -> Exception:
+        text = str(error)
+        if text.startswith("FOREIGN"):
+            other = text.removeprefix("FOREIGN").strip()
+            return ForeignStore(
+                f"the store at {self.address} belongs to the app {other!r} under this prefix: "
+                "give this app another singleton_beat_key_prefix"
+            )
+        if text.startswith("TOONEW"):
+            return StoreTooNew(
+                f"the store at {self.address} has schema {text.removeprefix('TOONEW').strip()}, "
+                "written by a newer release: upgrade this process"
+            )
+        if "WRONGTYPE" in text:
+            return StoreCorrupt(
+                f"a key under our prefix at {self.address} holds something foreign ({text}): "
+                "remove it or set another singleton_beat_key_prefix"
+            )
+        return self._unavailable(error)
+
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        text = str(error) or type(error).__name__
+        return StoreUnavailable(f"the store at {self.address} did not answer: {text}")
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return f"unix://{parts.path}"
+    return f"{parts.scheme}://{parts.hostname or ''}:{parts.port or ''}{parts.path}"
+
+
+def _sentinel_client(url: str, options: dict[str, Any]) -> Any:
+    """Build a client from ``sentinel://host:port;sentinel://host:port/0``, as kombu writes it."""
+    name = options.pop("master_name", None)
+    own = options.pop("sentinel_kwargs", {})
+    hosts = []
+    for part in url.split(";"):
+        split = urlsplit(part)
+        hosts.append((split.hostname or "127.0.0.1", split.port or _SENTINEL_PORT))
+        query = parse_qs(split.query)
+        name = name or (query["master_name"][0] if "master_name" in query else None)
+        if split.password:
+            options.setdefault("password", unquote(split.password))
+        if split.username:
+            options.setdefault("username", unquote(split.username))
+        if split.path.strip("/"):
+            options.setdefault("db", int(split.path.strip("/")))
+    if name is None:
+        msg = (
+            "sentinel:// needs the name of the primary: "
+            'set singleton_beat_redis_options = {"master_name": "…"}'
+        )
+        raise ConfigurationError(msg)
+    timeouts = {k: options[k] for k in ("socket_connect_timeout", "socket_timeout")}
+    return Sentinel(hosts, sentinel_kwargs={**timeouts, **own}).master_for(name, **options)

@@ -1,0 +1,1 @@
+"""Tests, in layers: unit, contract, twins, integration, acceptance; and benchmarks."""

@@ -1,0 +1,195 @@
+"""One measured process: a bare loop, ours, stock beat or RedBeat meeting entries that fall due at once.
+
+Run by `bursts.py`, never by hand. It gets ready, waits for the due moment, dispatches until the
+agreed number of messages is in the broker's queue, and prints what it cost as one JSON line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import sys
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import redis
+from celery import Celery
+from celery.beat import PersistentScheduler
+
+from tests.benchmarks.bench_app import NOOP, make_app, spec_from_environment
+
+BEFORE_DUE_S = 0.3
+LONGEST_TICK_S = 1.3
+QUEUE = "celery"
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the measuring process asks for."""
+
+    side: str
+    due_s: int
+    bursts: int
+    gap_s: int
+    per_burst: int
+    give_up_s: float
+
+
+class Side(ABC):
+    """One way to dispatch; `ready` may take as long as it likes, `run` is measured."""
+
+    def __init__(self, app: Celery, orders: Orders) -> None:
+        self.app = app
+        self.orders = orders
+        self.queue: Any = redis.Redis.from_url(app.conf.broker_url)
+
+    @abstractmethod
+    def ready(self) -> None:
+        """Build, connect and dispatch once, so that the burst meets a warm process."""
+
+    @abstractmethod
+    def run(self) -> None:
+        """Dispatch everything that falls due at the agreed moments."""
+
+    def published(self) -> int:
+        """Return how many messages are in the queue."""
+        return int(self.queue.llen(QUEUE))
+
+    def until(self, moment_s: float) -> None:
+        """Wait for `moment_s`, doing nothing."""
+        time.sleep(max(0.0, moment_s - time.time()))
+
+    def expired(self) -> bool:
+        """Say whether the measuring process has given up."""
+        return time.time() > self.orders.due_s + self.orders.give_up_s
+
+
+class BareLoop(Side):
+    """`task.apply_async` in a loop, on one producer, with the headers that stock beat sends."""
+
+    def ready(self) -> None:
+        connection = self.app.connection_for_write()
+        self.producer: Any = self.app.amqp.Producer(connection, auto_declare=False)
+        self.task: Any = self.app.tasks[NOOP]
+        self._publish("warm")
+
+    def run(self) -> None:
+        names = [f"due-{number:05d}" for number in range(self.orders.per_burst)]
+        for burst in range(self.orders.bursts):
+            self.until(self.orders.due_s + burst * self.orders.gap_s)
+            for name in names:
+                self._publish(name)
+
+    def _publish(self, name: str) -> None:
+        headers = {"celery_beat_task": True, "periodic_task_name": name}
+        self.task.apply_async((), {}, producer=self.producer, headers=headers)
+
+
+class Ours(Side):
+    """`SingletonScheduler`, ticked and slept between ticks as Celery's beat service does."""
+
+    def ready(self) -> None:
+        from celery_singleton_beat import SingletonScheduler  # noqa: PLC0415 (peers do without)
+
+        self.scheduler: Any = SingletonScheduler(app=self.app)
+        # A tick may wait for a second: begun later, the last one could miss the due moment.
+        while time.time() < self.orders.due_s - LONGEST_TICK_S:
+            self._tick()
+
+    def run(self) -> None:
+        enough = self.published() + self._bursts_ahead() * self.orders.per_burst
+        while self.published() < enough and not self.expired():
+            self._tick()
+
+    def _bursts_ahead(self) -> int:
+        last_s = self.orders.due_s + (self.orders.bursts - 1) * self.orders.gap_s
+        return last_s - int(time.time()) if self.orders.bursts > 1 else 1
+
+    def _tick(self) -> None:
+        pause = self.scheduler.tick()
+        if pause and pause > 0:
+            time.sleep(pause)
+
+
+class StockBeat(Side):
+    """Celery's `PersistentScheduler`, one due entry a tick, all entries long overdue."""
+
+    def ready(self) -> None:
+        shelf = Path(tempfile.mkdtemp(prefix="benchmark-beat-")) / "schedule"
+        self.scheduler: Any = PersistentScheduler(self.app, schedule_filename=str(shelf))
+        for entry in self.scheduler.schedule.values():
+            entry.last_run_at -= timedelta(days=1)
+        while not self.published():
+            self.scheduler.tick()
+
+    def run(self) -> None:
+        self.until(self.orders.due_s)
+        for _ in range(self.orders.per_burst):
+            self.scheduler.tick()
+
+
+class RedBeat(Side):
+    """`RedBeatScheduler` holding its lock, all entries saved and long overdue."""
+
+    def ready(self) -> None:
+        from redbeat import schedulers  # noqa: PLC0415 (a peer that may be missing)
+
+        every = self.app.conf.beat_schedule
+        self.app.conf.beat_schedule = {}
+        self.scheduler: Any = schedulers.RedBeatScheduler(self.app)
+        schedulers.acquire_distributed_beat_lock(sender=SimpleNamespace(scheduler=self.scheduler))
+        self._make_overdue({"warm": next(iter(every.values()))})
+        self.scheduler.tick()
+        self._make_overdue(every)
+
+    def run(self) -> None:
+        self.until(self.orders.due_s)
+        self.scheduler.tick()
+
+    def _make_overdue(self, entries: dict[str, Any]) -> None:
+        yesterday = self.app.now() - timedelta(days=1)
+        for name, definition in entries.items():
+            entry = self.scheduler.Entry(**definition, name=name, app=self.app)
+            entry.save().reschedule(last_run_at=yesterday)
+
+
+SIDES: dict[str, type[Side]] = {
+    "bare": BareLoop,
+    "ours": Ours,
+    "stock": StockBeat,
+    "redbeat": RedBeat,
+}
+
+
+def main() -> None:
+    """Carry out the orders in `sys.argv[1]`."""
+    logging.basicConfig(level=logging.WARNING)
+    orders = Orders(**json.loads(sys.argv[1]))
+    side = SIDES[orders.side](make_app(spec_from_environment()), orders)
+    side.ready()
+    ready_at, published = time.time(), side.published()
+    before = _cpu_seconds()
+    if published:
+        side.run()
+    cpu_s = _cpu_seconds() - before
+    versions = {name: version(name) for name in ("celery", "kombu", "redis")}
+    dispatched = side.published() - published
+    report = {"ready_at": ready_at, "cpu_s": cpu_s, "dispatched": dispatched, "versions": versions}
+    print(json.dumps(report))
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    main()

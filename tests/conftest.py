@@ -1,0 +1,52 @@
+"""Fixtures that every test can use, and which tests run when nothing is said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.rig.fixtures import (
+    make_celery,
+    processes,
+    pytest_runtest_makereport,
+    witness,
+)
+from tests.rig.proxy import make_proxy
+from tests.rig.rabbit import rabbitmq
+from tests.rig.servers import make_redis, own_redis, redis_binary, redis_server, redis_url
+from tests.rig.skew import clock_skew_library, make_skew
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = [
+    "clock_skew_library",
+    "make_celery",
+    "make_proxy",
+    "make_redis",
+    "make_skew",
+    "own_redis",
+    "processes",
+    "pytest_runtest_makereport",
+    "rabbitmq",
+    "redis_binary",
+    "redis_server",
+    "redis_url",
+    "witness",
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers."""
+    config.addinivalue_line(
+        "markers", "campaign: minutes of faults on real processes; run only with -m campaign"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave campaigns out unless the marker expression speaks of them."""
+    if "campaign" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("campaign") is not None]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item.get_closest_marker("campaign") is None]

@@ -1,0 +1,1 @@
+"""Test machinery: servers, processes, clocks, faults and an outside witness."""

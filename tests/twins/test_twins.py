@@ -1,0 +1,151 @@
+"""Lua and Python are twins: one history, both stores, the same answers throughout."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+
+import pytest
+from hypothesis import HealthCheck, settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from celery_singleton_beat.protocol.claim import Claim, Settlement, Slot
+from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.run import Attempt, Outcome
+from celery_singleton_beat.store.memory_store import MemoryStore
+from celery_singleton_beat.store.port import Adoption, ClaimRequest, Ending, Renewal
+from celery_singleton_beat.store.redis_store import RedisStore
+from celery_singleton_beat.store.redis_wire import Wire
+from celery_singleton_beat.testing import START_MS, FakeClock
+
+# All times lie on this grid, so that deadlines are met exactly, missed by one step, or passed.
+STEP_MS = 1000
+HISTORIES = count()
+
+names = st.sampled_from(["x", "y", "z|%", "é"])
+digests = st.sampled_from(["a", "b"])
+replicas = st.sampled_from(["r1", "r2", "r3"])
+steps = st.integers(0, 4)
+outcomes = st.sampled_from(list(Outcome))
+attempts = st.builds(
+    Attempt,
+    run=st.sampled_from(["run1", "run2"]),
+    holder=st.sampled_from(["h1", "h2", "h3"]),
+    key=st.sampled_from(["k1", "k2"]),
+    ttl_ms=st.sampled_from([2 * STEP_MS, 3 * STEP_MS]),
+    attempt=st.integers(0, 2),
+    window_ms=st.sampled_from([STEP_MS, 5 * STEP_MS]),
+    not_after_ms=st.sampled_from([0, 0, START_MS + 3 * STEP_MS]),
+    owner=st.sampled_from(["w1", "w|2"]),
+)
+
+
+class Twins(RuleBasedStateMachine):
+    """Every rule asks both stores the same and compares what they answer."""
+
+    url = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = FakeClock()
+        self.memory = MemoryStore(self.clock)
+        self.wire = Wire(self.url)
+        self.prefix = f"twins-{next(HISTORIES)}"
+        self.redis = RedisStore(self.wire, prefix=self.prefix, app="app", now_ms=self.clock)
+        self.requests = count()
+        self.claims: list[tuple[str, Claim]] = []
+        self.asked: list[ClaimRequest] = []
+
+    def teardown(self) -> None:
+        self.wire.close()
+
+    def both(self, verb, *args, **kwargs):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN002, ANN003, ANN201
+        expected = getattr(self.memory, verb)(*args, **kwargs)
+        actual = getattr(self.redis, verb)(*args, **kwargs)
+        assert actual == expected
+        return expected
+
+    @rule(by=st.integers(-2, 6))
+    def time_passes(self, by: int) -> None:
+        self.clock.advance(by * STEP_MS)
+
+    @rule(replica=replicas, digest=digests, limit=st.integers(1, 3))
+    def claims_slots(self, replica: str, digest: str, limit: int) -> None:
+        request = ClaimRequest(
+            replica, digest, f"q{next(self.requests)}", limit, 2 * STEP_MS, 4 * STEP_MS, "info|x"
+        )
+        answer = self.both("claim", request)
+        self.asked.append(request)
+        self.claims += [(digest, claim) for claim in answer.claims]
+
+    @rule(back=st.integers(1, 4))
+    def asks_again(self, back: int) -> None:
+        if len(self.asked) >= back:
+            self.both("claim", self.asked[-back])
+
+    @rule(digest=digests, name=names, at=steps, rule_name=digests, done=st.booleans())
+    def adopts(self, digest: str, name: str, at: int, rule_name: str, done: bool) -> None:
+        seen = self.both("slots", [name, "nobody"]).slots[0]
+        at_ms = self.clock.now_ms + at * STEP_MS
+        planned = Slot(rule_name, at_ms, at_ms)
+        self.both("adopt", digest, [Adoption(name, seen, planned)], done=done)
+        self.both("adopt", digest, [Adoption(name, planned, planned)], done=False)
+
+    @rule(back=st.integers(1, 5), by=st.integers(-1, 3), ended=st.booleans())
+    def settles(self, back: int, by: int, ended: bool) -> None:
+        if len(self.claims) < back:
+            return
+        digest, claim = self.claims[-back]
+        slot = replace(
+            claim.slot,
+            slot_ms=claim.slot.slot_ms + by * STEP_MS,
+            due_ms=ABSENT if ended else self.clock.now_ms + by * STEP_MS,
+            failures=claim.slot.failures + 1,
+            runs=claim.slot.runs + 1,
+            last_ms=claim.slot.slot_ms,
+        )
+        self.both("settle", digest, [Settlement(claim.entry, claim.slot.fence, slot)])
+
+    @rule(replica=replicas)
+    def leaves(self, replica: str) -> None:
+        self.both("leave", replica)
+
+    @rule(attempt=attempts, close=st.booleans())
+    def begins(self, attempt: Attempt, close: bool) -> None:
+        self.both("begin", attempt, close_if_busy=close, grace_ms=3 * STEP_MS)
+
+    @rule(leases=st.lists(st.tuples(attempts, st.booleans()), max_size=3))
+    def renews(self, leases: list[tuple[Attempt, bool]]) -> None:
+        self.both("renew", [Renewal(attempt, may) for attempt, may in leases])
+
+    @rule(ends=st.lists(st.tuples(attempts, outcomes, steps), max_size=3))
+    def finishes(self, ends: list[tuple[Attempt, Outcome, int]]) -> None:
+        self.both("finish", [Ending(a, outcome, wait * STEP_MS) for a, outcome, wait in ends])
+
+    @rule()
+    def forgets(self) -> None:
+        self.memory.forget()
+        self.redis = self._reborn()
+
+    def _reborn(self) -> RedisStore:
+        reborn = RedisStore(
+            self.wire, prefix=f"twins-{next(HISTORIES)}", app="app", now_ms=self.clock
+        )
+        # It remembers the earlier epoch, as a live process would.
+        reborn._epoch = self.redis._epoch  # noqa: SLF001
+        return reborn
+
+
+@pytest.mark.parametrize("histories", [150])
+def test_lua_and_python_answer_the_same_on_every_history(redis_url: str, histories: int) -> None:
+    machine = type("TwinsHere", (Twins,), {"url": redis_url})
+
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=histories,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
