@@ -1,29 +1,35 @@
 """Celery beat in as many replicas as you like, and tasks of which one run at a time exists.
 
-The public names; see ``protocol/`` for what they promise.
+The public names; see ``protocol/`` for what they promise. Each is loaded when
+it is first asked for: importing the package does nothing, and the protocol can
+be used without Celery.
 """
 
 from __future__ import annotations
 
-from celery_singleton_beat.adapters.extension import subscribe
-from celery_singleton_beat.adapters.scheduler import SingletonScheduler
-from celery_singleton_beat.adapters.task import SingletonTask
-from celery_singleton_beat.engine.lease import Lease
-from celery_singleton_beat.errors import (
-    ConfigurationError,
-    DuplicateLockKey,
-    EntryError,
-    ForeignStore,
-    LeaseLost,
-    Locked,
-    RecurrenceError,
-    SingletonBeatError,
-    StoreCorrupt,
-    StoreError,
-    StoreTooNew,
-    StoreUnavailable,
-    UnknownSetting,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from celery_singleton_beat.adapters.extension import subscribe
+    from celery_singleton_beat.adapters.scheduler import SingletonScheduler
+    from celery_singleton_beat.adapters.task import SingletonTask
+    from celery_singleton_beat.engine.lease import Lease
+    from celery_singleton_beat.errors import (
+        ConfigurationError,
+        DuplicateLockKey,
+        EntryError,
+        ForeignStore,
+        LeaseLost,
+        Locked,
+        RecurrenceError,
+        SingletonBeatError,
+        StoreCorrupt,
+        StoreError,
+        StoreTooNew,
+        StoreUnavailable,
+        UnknownSetting,
+    )
 
 __all__ = [
     "ConfigurationError",
@@ -44,3 +50,34 @@ __all__ = [
     "UnknownSetting",
     "subscribe",
 ]
+
+_HOMES: Final = {
+    "ConfigurationError": "errors",
+    "DuplicateLockKey": "errors",
+    "EntryError": "errors",
+    "ForeignStore": "errors",
+    "Lease": "engine.lease",
+    "LeaseLost": "errors",
+    "Locked": "errors",
+    "RecurrenceError": "errors",
+    "SingletonBeatError": "errors",
+    "SingletonScheduler": "adapters.scheduler",
+    "SingletonTask": "adapters.task",
+    "StoreCorrupt": "errors",
+    "StoreError": "errors",
+    "StoreTooNew": "errors",
+    "StoreUnavailable": "errors",
+    "UnknownSetting": "errors",
+    "subscribe": "adapters.extension",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

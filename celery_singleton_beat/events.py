@@ -82,7 +82,6 @@ class OccurrenceUncertain(Event):
 class OccurrencesMissed(Event):
     """Occurrences that catch-up leaves out; ``by_ms`` is the one that stands for them, if any."""
 
-    level: ClassVar[int] = logging.WARNING
     text: ClassVar[str] = "Missed occurrences are not caught up"
     entry: str
     first_ms: int

@@ -8,7 +8,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from celery.beat import ScheduleEntry
+from celery import Task
+from celery.beat import BeatLazyFunc, ScheduleEntry
+from celery.utils.saferepr import saferepr
 
 from celery_singleton_beat import setting_values as values, settings as settings_module
 from celery_singleton_beat.adapters.convert import recurrence_of
@@ -43,6 +45,7 @@ class SingletonEntry(ScheduleEntry):  # type: ignore[misc]  # Celery is untyped
     def __init__(self, *, name: str, app: Celery, **fields: Any) -> None:
         self.ours = {field: fields.pop(field) for field in OUR_FIELDS if field in fields}
         super().__init__(name=name, app=app, **fields)
+        self.reprs = _reprs(app, self)
 
     def for_dispatch(self, options: dict[str, Any]) -> SingletonEntry:
         """Copy the entry for one dispatch; whoever hooks in may write into its options."""
@@ -50,6 +53,27 @@ class SingletonEntry(ScheduleEntry):  # type: ignore[misc]  # Celery is untyped
         entry = object.__new__(type(self))
         entry.__dict__.update(self.__dict__, options=options)
         return entry
+
+
+def _reprs(app: Celery, entry: SingletonEntry) -> dict[str, str]:
+    """Write an entry's arguments as its messages show them: the same at every dispatch.
+
+    Empty where Celery has to write them each time: they are made by a function,
+    or the task has an ``apply_async`` that may change them.
+    """
+    values_given = (*(entry.args or ()), *entry.kwargs.values())
+    task = app.tasks.get(entry.task)
+    is_plain = task is None or (
+        type(task).apply_async is Task.apply_async
+        and getattr(task, "_dump_pydantic_arguments", None) is None
+    )
+    if not is_plain or any(isinstance(value, BeatLazyFunc) for value in values_given):
+        return {}
+    levels = getattr(app.conf, "task_repr_maxlevels", 3)
+    return {
+        "argsrepr": saferepr(list(entry.args or ()) or (), app.amqp.argsrepr_maxsize, maxlevels=levels),
+        "kwargsrepr": saferepr(entry.kwargs, app.amqp.kwargsrepr_maxsize, maxlevels=levels),
+    }
 
 
 def read_entry(app: Celery, name: str, given: Any) -> SingletonEntry:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from celery.beat import Scheduler, _evaluate_entry_args, _evaluate_entry_kwargs
+from celery.utils.nodenames import anon_nodename
 from kombu.utils.objects import cached_property
 
 from celery_singleton_beat import events as happened
@@ -89,6 +90,10 @@ class SingletonScheduler(Scheduler):  # type: ignore[misc]  # Celery is untyped
         return {}
 
     @cached_property
+    def _origin(self) -> str:
+        return anon_nodename()
+
+    @cached_property
     def dispatcher(self) -> Dispatcher:
         extension, settings = self._extension, self._extension.settings
         publisher: Publisher
@@ -146,7 +151,7 @@ class SingletonScheduler(Scheduler):  # type: ignore[misc]  # Celery is untyped
         self, entry: SingletonEntry, publication: Publication, task_id: str
     ) -> dict[str, Any]:
         """Make the options of one message: a copy, for others write into it."""
-        options = dict(entry.options)
+        options = {"origin": self._origin, **entry.reprs, **entry.options}
         options["headers"] = {
             **(options.get("headers") or {}),
             "celery_beat_task": True,

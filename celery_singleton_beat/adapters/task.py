@@ -17,6 +17,7 @@ from celery_singleton_beat import events as happened
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.options import TaskOptions, read_options
 from celery_singleton_beat.adapters.ticket import FIELD, new_attempt, open_ticket
+from celery_singleton_beat.adapters.worker import wire
 from celery_singleton_beat.engine.lease import Lease
 from celery_singleton_beat.errors import Locked, StoreError
 from celery_singleton_beat.protocol.occurrence import Occurrence
@@ -101,10 +102,11 @@ class SingletonTask(Task):  # type: ignore[misc]  # Celery is untyped
 
     @classmethod
     def on_bound(cls, app: Celery) -> None:
-        from celery_singleton_beat.adapters.worker import wire  # noqa: PLC0415  # worker imports us
-
         super().on_bound(app)
         wire(app)
+        signals.task_postrun.connect(
+            end_run, weak=False, dispatch_uid="celery_singleton_beat.end_run"
+        )
 
     @cached_property
     def singleton_options(self) -> TaskOptions:
@@ -362,7 +364,3 @@ def _finish(task: SingletonTask, run: _RunInHand, outcome: Outcome, *, wait_ms: 
 def _moment(at_ms: int) -> datetime:
     return datetime.fromtimestamp(at_ms / 1000, timezone.utc)
 
-
-def connect_signals() -> None:
-    """Let ends of runs reach us. Repeated calls connect once."""
-    signals.task_postrun.connect(end_run, weak=False, dispatch_uid="celery_singleton_beat.end_run")

@@ -11,7 +11,6 @@ from celery import bootsteps, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from celery_singleton_beat.adapters.extension import extension_of
-from celery_singleton_beat.adapters.task import SingletonTask, connect_signals
 from celery_singleton_beat.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 def wire(app: Celery) -> None:
     """Connect an app's workers, once; nothing is opened before a worker starts."""
     app.steps["worker"].add(SingletonStep)
-    connect_signals()
     signals.worker_shutdown.connect(
         _stop_heartbeat, weak=False, dispatch_uid="celery_singleton_beat.stop_heartbeat"
     )
@@ -47,8 +45,8 @@ class SingletonStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is
             )
             raise ConfigurationError(msg)
         for task in worker.app.tasks.values():
-            if isinstance(task, SingletonTask):
-                task.singleton_options  # noqa: B018  # checked now, not at the first run
+            # Reading a SingletonTask's options checks them: now, not at the first run.
+            getattr(task, "singleton_options", None)
         extension.heartbeat  # noqa: B018  # its board must be there before the pool forks
 
     def stop(self, worker: Any) -> None:

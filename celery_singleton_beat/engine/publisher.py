@@ -6,9 +6,8 @@ Runs in: beat.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from celery_singleton_beat.protocol.occurrence import Occurrence
 
@@ -22,16 +21,14 @@ class Sent(Enum):
     FAILED = "FAILED"  # surely not sent, and for a reason that is the entry's own
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(NamedTuple):
     """An occurrence to publish; relative times of its message count from ``now_ms``."""
 
     occurrence: Occurrence
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """What became of a publication."""
 
     sent: Sent

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
 
 from celery_singleton_beat.protocol.codec import ABSENT, join, split
 
@@ -67,8 +68,7 @@ class Slot:
         return ABSENT < self.due_ms <= now_ms and self.hold_until_ms <= now_ms
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A slot as its holder sees it: the right to publish until the hold is over."""
 
     entry: str
@@ -84,8 +84,7 @@ class Settled(Enum):
     GONE = "GONE"  # the entry is not there any more
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What a holder says of its claim: the slot as it shall be from now on."""
 
     entry: str

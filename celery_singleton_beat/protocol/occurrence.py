@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
-from uuid import UUID, uuid5
+from hashlib import sha1
+from typing import Final, TypeGuard
+from uuid import UUID
 
 HEADER: Final = "singleton_occurrence"
 
-_NAMESPACE: Final = UUID("6f0c6a5e-7d0b-5c1e-9d0e-2f6f1b0c5b0e")
+NAMESPACE: Final = UUID("6f0c6a5e-7d0b-5c1e-9d0e-2f6f1b0c5b0e")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,18 @@ class Occurrence:
     not_after_ms: int = 0
 
     def task_id(self, prefix: str) -> str:
-        """Tell the Celery task id of this occurrence: every publish of it bears the same."""
+        """Tell the Celery task id of this occurrence: every publish of it bears the same.
+
+        It is the version 5 UUID (RFC 9562) of prefix, entry, time and cause.
+        """
         name = f"{prefix}\0{self.entry}\0{self.scheduled_ms}\0{self.cause}"
-        return str(uuid5(_NAMESPACE, name))
+        # str(uuid5(NAMESPACE, name)), at a third of its price: every dispatch needs one.
+        digits = sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).hexdigest()
+        variant = "89ab"[int(digits[16], 16) & 3]
+        return (
+            f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}"
+            f"-{variant}{digits[17:20]}-{digits[20:32]}"
+        )
 
     def to_header(self) -> dict[str, str | int | None]:
         """Write it as a message header."""
@@ -49,15 +59,17 @@ class Occurrence:
         """Read a message header; anything that is not one of ours reads as None."""
         if not isinstance(header, Mapping):
             return None
-        entry, scheduled_ms = header.get("entry"), header.get("scheduled_ms")
-        cause, previous_ms = header.get("cause", ""), header.get("previous_ms")
-        not_after_ms = header.get("not_after_ms", 0)
-        if not (isinstance(entry, str) and isinstance(cause, str) and _is_time(scheduled_ms)):
+        entry, cause = header.get("entry"), header.get("cause", "")
+        if not isinstance(entry, str) or not isinstance(cause, str):
             return None
-        if not (previous_ms is None or _is_time(previous_ms)) or not _is_time(not_after_ms):
+        scheduled_ms, previous_ms = header.get("scheduled_ms"), header.get("previous_ms")
+        not_after_ms = header.get("not_after_ms", 0)
+        if not _is_time(scheduled_ms) or not _is_time(not_after_ms):
+            return None
+        if previous_ms is not None and not _is_time(previous_ms):
             return None
         return cls(entry, scheduled_ms, cause, previous_ms, not_after_ms)
 
 
-def _is_time(value: object) -> bool:
+def _is_time(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 52

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from celery_singleton_beat.protocol.claim import Slot
 from celery_singleton_beat.protocol.codec import ABSENT
@@ -38,8 +38,7 @@ class Missed:
     by_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What to do about a claimed slot. ``slot`` is the slot when all of it is done."""
 
     publish: tuple[Occurrence, ...]
@@ -84,17 +83,19 @@ def plan(timing: Timing, slot: Slot, *, now_ms: int) -> Plan:
     interval_ms = (next_ms - after_ms) if next_ms is not None else 0
     not_after_ms = now_ms + timing.window_ms(interval_ms)
     publish = tuple(
-        Occurrence(timing.name, at_ms, previous_ms=previous_ms, not_after_ms=not_after_ms)
+        Occurrence(timing.name, at_ms, "", previous_ms, not_after_ms)
         for previous_ms, at_ms in zip([_known(slot.last_ms), *due], due, strict=False)
     )
-    done = replace(
-        slot,
-        slot_ms=ABSENT if next_ms is None else next_ms,
-        failures=0,
+    done = Slot(
+        timing.rule,
+        ABSENT if next_ms is None else next_ms,
+        ABSENT if next_ms is None else next_ms + timing.offset_ms,
+        slot.fence,
+        slot.hold_until_ms,
         runs=slot.runs + len(due),
         last_ms=due[-1] if due else slot.last_ms,
     )
-    return Plan(publish, _scheduled(timing, done), missed)
+    return Plan(publish, done, missed)
 
 
 def resume_at(timing: Timing, slot: Slot, planned: Plan, sent: int) -> Slot:
@@ -126,6 +127,8 @@ def _select(timing: Timing, slot_ms: int, seen_ms: int) -> tuple[list[int], Miss
     else:
         latest_ms = latest_until(rule, seen_ms, from_ms)
         due = [] if latest_ms is None else [latest_ms]
+    if due and due[0] == slot_ms:
+        return due, None
     last_missed_ms = latest_until(rule, due[0] - 1 if due else seen_ms, slot_ms)
     if last_missed_ms is None:
         return due, None

@@ -6,6 +6,7 @@ Every transition is one Lua script (``lua/``), the twin of a pure function in
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -90,25 +91,29 @@ class RedisStore:
                 request.timeout_ms,
             ),
         )
-        now_ms, standing, next_ms, others, unreadable = answer[:5]
-        names = answer[5 : 5 + unreadable]
-        found = iter(answer[5 + unreadable :])
+        now_ms, standing, next_ms, others, claims, *unreadable = answer
+        found = iter(json.loads(claims) if claims else ())
         return ClaimAnswer(
             int(now_ms),
             Standing(standing),
             tuple(Claim(name, Slot.from_text(text)) for name, text in zip(found, found, strict=True)),
             int(next_ms) if next_ms else None,
             others_hold=bool(others),
-            unreadable=tuple(names),
+            unreadable=tuple(unreadable),
         )
 
     def settle(self, digest: str, settlements: Sequence[Settlement]) -> list[Settled]:
-        keys, verdicts = self.keys, []
+        keys = self.keys
+        verdicts: list[Settled] = []
         for batch in _batches(settlements):
-            args: list[str | int] = [digest, len(batch)]
-            for settlement in batch:
-                args += (settlement.entry, settlement.fence, *_slot_args(settlement.slot))
-            answer = self._call("settle", (keys.meta, keys.due, keys.held, keys.slots), args)
+            told = [
+                (entry, str(fence), *_slot_texts(slot)) for entry, fence, slot in batch
+            ]
+            answer = self._call(
+                "settle",
+                (keys.meta, keys.due, keys.held, keys.slots),
+                (digest, json.dumps(told, ensure_ascii=False)),
+            )
             verdicts += map(Settled, answer)
         return verdicts
 
@@ -127,15 +132,20 @@ class RedisStore:
         return SlotsAnswer(tuple(found), tuple(unreadable))
 
     def adopt(self, digest: str, adoptions: Sequence[Adoption], *, done: bool) -> list[Adopted]:
-        keys, verdicts = self.keys, []
+        keys = self.keys
+        verdicts: list[Adopted] = []
         batches = list(_batches(adoptions)) or [()]
         for number, batch in enumerate(batches, 1):
             is_last = done and number == len(batches)
-            args: list[str | int] = [digest, int(is_last), len(batch)]
-            for adoption in batch:
-                seen = adoption.seen.to_text() if adoption.seen else ""
-                args += (adoption.entry, seen, *_slot_args(adoption.planned))
-            answer = self._call("adopt", (keys.meta, keys.due, keys.held, keys.slots), args)
+            told = [
+                (a.entry, a.seen.to_text() if a.seen else "", *_slot_texts(a.planned))
+                for a in batch
+            ]
+            answer = self._call(
+                "adopt",
+                (keys.meta, keys.due, keys.held, keys.slots),
+                (digest, int(is_last), json.dumps(told, ensure_ascii=False)),
+            )
             verdicts += map(Adopted, answer)
         return verdicts
 
@@ -188,7 +198,7 @@ class RedisStore:
         return answers
 
     def finish(self, endings: Sequence[Ending]) -> list[Finished]:
-        verdicts = []
+        verdicts: list[Finished] = []
         for batch in _batches(endings):
             args: list[str | int] = [len(batch)]
             for ending in batch:
@@ -230,8 +240,10 @@ class RedisStore:
 _TIME: Final = Script("time", "return redis.call('TIME')")
 
 
-def _slot_args(slot: Slot) -> tuple[str | int, ...]:
-    return (slot.slot_ms, slot.due_ms, slot.failures, slot.runs, slot.last_ms, slot.rule)
+def _slot_texts(slot: Slot) -> tuple[str, str, str]:
+    """Write what a holder may say of a slot: its time, when it is due, and the rest."""
+    rest = f"{slot.failures}|{slot.runs}|{slot.last_ms}|{slot.rule}"
+    return str(slot.slot_ms), str(slot.due_ms), rest
 
 
 def _batches(items: Sequence[Any]) -> Any:

@@ -11,13 +11,16 @@ import json
 import threading
 import time
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
+from typing_extensions import Self
 
 from tests.benchmarks.bench_app import STOCK_DUE_HEADER
 from tests.benchmarks.burst_child import QUEUE
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 OUR_HEADER = "singleton_occurrence"
 CHUNK = 1000
@@ -47,7 +50,7 @@ class Bystander:
         self._stopping = False
         self._thread = threading.Thread(target=self._watch, name="bystander", daemon=True)
 
-    def __enter__(self) -> Bystander:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from celery import Celery
+from celery import Celery, Task
 from celery.beat import PersistentScheduler
 
 VARIABLE = "SINGLETON_BENCHMARK_APP"
@@ -53,7 +53,7 @@ class AppSpec:
         return {**os.environ, VARIABLE: json.dumps(asdict(self)), **more}
 
 
-class MarkingScheduler(PersistentScheduler):  # type: ignore[misc]
+class MarkingScheduler(PersistentScheduler):
     """Stock beat that writes into each message when its entry was due: last run plus interval."""
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
@@ -69,7 +69,11 @@ def make_app(spec: AppSpec) -> Celery:
     app = Celery("benchmark", broker=spec.broker_url, backend=spec.result_backend)
     app.conf.update(
         beat_schedule={
-            name: {"task": NOOP, "schedule": float(timetable.every_s)}
+            name: {
+                "task": NOOP,
+                "schedule": float(timetable.every_s),
+                "options": {"headers": {"periodic_task_name": name}},
+            }
             for timetable in spec.timetables
             for name in timetable.names()
         },
@@ -104,7 +108,7 @@ def _noop() -> None:
     """Do nothing: what remains is the cost of dispatching and running."""
 
 
-def _mark(self: Any, name: str) -> None:
+def _mark(self: Task, name: str) -> None:
     """Tell the CPU time of all processes of this worker so far, and the time."""
     seen = {"cpu_s": _group_cpu_s(os.getpgrp()), "at_s": time.time()}
     with redis.Redis.from_url(self.app.conf.broker_url) as client:

@@ -1,4 +1,4 @@
-"""One measured process: a bare loop, ours, stock beat or RedBeat meeting entries that fall due at once.
+"""One measured process: a bare loop, ours, stock beat or RedBeat, meeting entries due at once.
 
 Run by `bursts.py`, never by hand. It gets ready, waits for the due moment, dispatches until the
 agreed number of messages is in the broker's queue, and prints what it cost as one JSON line.
@@ -6,6 +6,7 @@ agreed number of messages is in the broker's queue, and prints what it cost as o
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import resource
@@ -18,13 +19,15 @@ from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
-from celery import Celery
 from celery.beat import PersistentScheduler
 
 from tests.benchmarks.bench_app import NOOP, make_app, spec_from_environment
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 BEFORE_DUE_S = 0.3
 LONGEST_TICK_S = 1.3
@@ -105,13 +108,15 @@ class Ours(Side):
             self._tick()
 
     def run(self) -> None:
-        enough = self.published() + self._bursts_ahead() * self.orders.per_burst
-        while self.published() < enough and not self.expired():
+        enough = self.published() + self.orders.per_burst
+        while not self._done(enough) and not self.expired():
             self._tick()
 
-    def _bursts_ahead(self) -> int:
+    def _done(self, enough: int) -> bool:
+        if self.orders.bursts == 1:
+            return self.published() >= enough
         last_s = self.orders.due_s + (self.orders.bursts - 1) * self.orders.gap_s
-        return last_s - int(time.time()) if self.orders.bursts > 1 else 1
+        return time.time() > last_s + BEFORE_DUE_S and self.published() % self.orders.per_burst == 0
 
     def _tick(self) -> None:
         pause = self.scheduler.tick()
@@ -140,7 +145,7 @@ class RedBeat(Side):
     """`RedBeatScheduler` holding its lock, all entries saved and long overdue."""
 
     def ready(self) -> None:
-        from redbeat import schedulers  # noqa: PLC0415 (a peer that may be missing)
+        schedulers = importlib.import_module("redbeat.schedulers")
 
         every = self.app.conf.beat_schedule
         self.app.conf.beat_schedule = {}

@@ -17,12 +17,14 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery_singleton_beat.demo.child import ChildProcess
 from tests.benchmarks.bench_app import AppSpec, Timetable
 from tests.benchmarks.burst_child import BEFORE_DUE_S, QUEUE, Orders
-from tests.benchmarks.servers import MeasuredServer, Servers, Usage
+
+if TYPE_CHECKING:
+    from tests.benchmarks.servers import MeasuredServer, Servers, Usage
 
 ROOT = Path(__file__).parents[2]
 SHORTEST_S, LONGEST_S = 900, 7200
@@ -112,9 +114,11 @@ def _attempt(burst: Burst, servers: Servers, lead_s: float) -> Cost:
     finally:
         child.kill()
     if said["ready_at"] > due_s:
-        raise NotReadyInTime(f"ready {said['ready_at'] - due_s:.1f} s after the due moment")
+        msg = f"ready {said['ready_at'] - due_s:.1f} s after the due moment"
+        raise NotReadyInTime(msg)
     if len(walls_s) < burst.bursts or not said["dispatched"]:
-        raise NotReadyInTime(f"{said['dispatched']} dispatched in {len(walls_s)} whole bursts")
+        msg = f"{said['dispatched']} dispatched in {len(walls_s)} whole bursts"
+        raise NotReadyInTime(msg)
     return Cost(
         messages=burst.bursts * burst.per_burst,
         walls_s=walls_s,
@@ -162,7 +166,10 @@ def _spec(burst: Burst, servers: Servers, every_s: int, due_s: int) -> AppSpec:
 
 
 def _walls(
-    burst: Burst, orders: Orders, broker: MeasuredServer, child: ChildProcess
+    burst: Burst,
+    orders: Orders,
+    broker: MeasuredServer,
+    child: ChildProcess,
 ) -> list[float]:
     """Watch the queue; return the seconds from each due moment to its burst's last message."""
     glance_s = 0.001 if burst.per_burst <= 1000 else 0.005

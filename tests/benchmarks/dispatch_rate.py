@@ -8,11 +8,14 @@ entries fall due every second, ten times; with 10,000 they fall due once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tests.benchmarks.bursts import Burst, Cost, measure
 from tests.benchmarks.rounds import Bench, alternate, complete
 from tests.benchmarks.tables import Table, Target, ratios
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BATCHING = Target(at_least=1.8)
 
@@ -37,7 +40,9 @@ def pair(bench: Bench, title: str, target: Target | None, **burst: int | bool | 
     """Measure ours and the bare loop in turn, at one size."""
     table = Table(title)
     results = alternate(
-        {name: _side(bench, name, burst) for name in ("ours", "bare")}, bench.rounds, table
+        {name: _side(bench, name, burst) for name in ("ours", "bare")},
+        bench.rounds,
+        table,
     )
     measured = complete(results, bench.rounds)
     for name, costs in measured.items():

@@ -12,6 +12,7 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from tests.benchmarks.arrivals import Arrival, Bystander
 from tests.benchmarks.bench_app import AppSpec, Timetable
@@ -38,10 +39,7 @@ def run(bench: Bench) -> list[Table]:
     """Measure ours and stock beat in turn."""
     entries, seconds = bench.scaled(ENTRIES, 200), bench.scaled(20, 6)
     table = Table(f"Lateness, {entries:,} entries due every second, {seconds} s")
-    sides = {
-        name: lambda name=name: _measure(bench, name, entries, seconds)
-        for name in ("ours", "stock")
-    }
+    sides = {name: partial(_measure, bench, name, entries, seconds) for name in ("ours", "stock")}
     for name, spreads in alternate(sides, bench.rounds, table).items():
         table.add(f"{name}: median", [spread.median_ms for spread in spreads], "ms")
         table.add(f"{name}: p99", [spread.p99_ms for spread in spreads], "ms")

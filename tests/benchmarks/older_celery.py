@@ -7,9 +7,13 @@ so here every message is a round trip of its own on both sides.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tests.benchmarks.dispatch_rate import pair
-from tests.benchmarks.rounds import Bench
 from tests.benchmarks.tables import Table, Target
+
+if TYPE_CHECKING:
+    from tests.benchmarks.rounds import Bench
 
 VARIABLE = "SINGLETON_BENCHMARK_OLDER_PYTHON"
 UNBATCHED = Target(at_least=0.9)

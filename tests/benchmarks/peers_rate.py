@@ -9,11 +9,14 @@ counted as well as the call of the script. The broker is another server.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tests.benchmarks.bursts import Burst, Cost, measure
 from tests.benchmarks.rounds import Bench, alternate, complete
 from tests.benchmarks.tables import Table, Target, ratios
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TARGETS = {"redbeat": Target(at_least=3), "stock": Target(at_least=20)}
 SAMPLE = 300

@@ -8,10 +8,15 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from typing_extensions import Self
 
 from celery_singleton_beat.demo.child import ChildProcess
-from tests.benchmarks.bench_app import AppSpec
 from tests.benchmarks.bursts import ROOT, NotMeasured
+
+if TYPE_CHECKING:
+    from tests.benchmarks.bench_app import AppSpec
 
 SCHEDULERS = {
     "ours": "celery_singleton_beat:SingletonScheduler",
@@ -30,10 +35,10 @@ class Fleet:
     max_interval_s: int | None = None
     running: list[ChildProcess] = field(default_factory=list)
     folder: tempfile.TemporaryDirectory[str] = field(
-        default_factory=lambda: tempfile.TemporaryDirectory(prefix="benchmark-fleet-")
+        default_factory=lambda: tempfile.TemporaryDirectory(prefix="benchmark-fleet-"),
     )
 
-    def __enter__(self) -> Fleet:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,7 +86,8 @@ def resident_mib(pid: int) -> float:
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     except OSError as error:
-        raise NotMeasured(f"no /proc/{pid}: memory is read on Linux only") from error
+        msg = f"no /proc/{pid}: memory is read on Linux only"
+        raise NotMeasured(msg) from error
     kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
     return int(kib) / _KIB
 

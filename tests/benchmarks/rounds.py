@@ -1,15 +1,18 @@
-"""Alternated rounds: the sides of a comparison take turns, so that a busy minute hits all of them."""
+"""Alternated rounds: the sides of a comparison take turns, so a busy minute hits all of them."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tests.benchmarks.bursts import NotMeasured
-from tests.benchmarks.servers import Servers
-from tests.benchmarks.tables import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.benchmarks.servers import Servers
+    from tests.benchmarks.tables import Table
 
 Result = TypeVar("Result")
 
@@ -29,7 +32,9 @@ class Bench:
 
 
 def alternate(
-    sides: Mapping[str, Callable[[], Result]], rounds: int, table: Table
+    sides: Mapping[str, Callable[[], Result]],
+    rounds: int,
+    table: Table,
 ) -> dict[str, list[Result]]:
     """Run all sides `rounds` times in turn: A B A B, never A A B B.
 

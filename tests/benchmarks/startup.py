@@ -11,14 +11,18 @@ entry" is the same process without the 10,000.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from tests.benchmarks.arrivals import Bystander
 from tests.benchmarks.bench_app import AppSpec, Timetable
 from tests.benchmarks.replicas import Fleet, ended_early, resident_mib
 from tests.benchmarks.rounds import Bench, alternate, complete
 from tests.benchmarks.tables import Table, ratios
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 QUIET_S = 1_800
 DAY_S = 86_400
@@ -40,8 +44,8 @@ def run(bench: Bench) -> list[Table]:
     table = Table(f"Start-up with {many:,} entries")
     sides: dict[str, Callable[[], Start]] = {}
     for name in ("ours", "stock", "redbeat"):
-        sides[name] = lambda name=name: _measure(bench, name, many)
-        sides[f"{name}, one entry"] = lambda name=name: _measure(bench, name, 0)
+        sides[name] = partial(_measure, bench, name, many)
+        sides[f"{name}, one entry"] = partial(_measure, bench, name, 0)
     measured = complete(alternate(sides, bench.rounds, table), bench.rounds)
     for name in ("ours", "stock", "redbeat"):
         alone = f"{name}, one entry"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 HEADINGS = ("measured", "min", "median", "max", "unit", "target", "")
 
@@ -56,7 +59,11 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def add(
-        self, what: str, values: Sequence[float], unit: str, target: Target | None = None
+        self,
+        what: str,
+        values: Sequence[float],
+        unit: str,
+        target: Target | None = None,
     ) -> None:
         """Append one row."""
         self.rows.append(Row(what, values, unit, target))

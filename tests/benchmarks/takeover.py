@@ -16,14 +16,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from celery_singleton_beat.demo.child import ChildProcess
 from tests.benchmarks.arrivals import Bystander
 from tests.benchmarks.bench_app import AppSpec, Timetable
 from tests.benchmarks.bursts import NotMeasured
 from tests.benchmarks.replicas import Fleet, ended_early
 from tests.benchmarks.rounds import Bench, alternate
 from tests.benchmarks.tables import Table, Target
+
+if TYPE_CHECKING:
+    from celery_singleton_beat.demo.child import ChildProcess
 
 ENTRIES = Timetable("due", 20, 1)
 START_S = 60.0
@@ -89,7 +92,8 @@ def _holding(bench: Bench) -> Takeover:
         fleet.thaw(other)
         broker.client_unpause()
         if bystander.count != seen:
-            raise NotMeasured("messages came in spite of the paused broker")
+            msg = "messages came in spite of the paused broker"
+            raise NotMeasured(msg)
         return _taken(bystander, killed_ms)
 
 
@@ -152,4 +156,5 @@ def _taken(bystander: Bystander, killed_ms: float) -> Takeover:
             firsts.setdefault(arrival.entry, arrival.arrived_ms)
         if len(firsts) == ENTRIES.count:
             return Takeover((max(firsts.values()) - killed_ms) / 1000)
-    raise NotMeasured(f"no dispatch of all entries within {PATIENCE_S:g} s of the kill")
+    msg = f"no dispatch of all entries within {PATIENCE_S:g} s of the kill"
+    raise NotMeasured(msg)

@@ -13,8 +13,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from celery_singleton_beat.demo.child import ChildProcess
 from celery_singleton_beat.protocol.occurrence import HEADER, Occurrence
@@ -22,8 +22,12 @@ from tests.benchmarks.bench_app import MARK, MARKS, NOOP, AppSpec, make_app
 from tests.benchmarks.burst_child import QUEUE
 from tests.benchmarks.bursts import ROOT, NotMeasured
 from tests.benchmarks.rounds import Bench, alternate, complete
-from tests.benchmarks.servers import Usage
 from tests.benchmarks.tables import Table, Target, ratios
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.benchmarks.servers import Usage
 
 WARM = 500
 ENTRIES = 100
@@ -87,7 +91,7 @@ def _fill(bench: Bench, tasks: int) -> None:
             occurrence = Occurrence(entry, due_ms, not_after_ms=now_ms + DAY_MS)
             headers = {HEADER: occurrence.to_header(), "celery_beat_task": True}
             headers["periodic_task_name"] = entry
-            identity = f"{occurrence.task_id('benchmark')}"
+            identity = occurrence.task_id("benchmark")
             app.send_task(NOOP, task_id=identity, headers=headers, producer=producer)
         app.send_task(MARK, args=("end",), producer=producer)
     bench.servers.broker.client.rename(QUEUE, SAVED)
@@ -100,9 +104,10 @@ def _measure(bench: Bench, pool: str, tasks: int, *, singleton: bool) -> WorkerC
     broker.client.delete(MARKS)
     broker.client.copy(SAVED, QUEUE, replace=True)
     spec = AppSpec(broker.url, store.url, singleton_task=singleton)
+    command = [sys.executable, "-m", "celery", "-A", "tests.benchmarks.bench_app", "worker"]
+    command += ["--pool", pool, "--concurrency", "1", "--loglevel", "WARNING"]
     worker = ChildProcess(
-        [sys.executable, "-m", "celery", "-A", "tests.benchmarks.bench_app", "worker"]
-        + ["--pool", pool, "--concurrency", "1", "--loglevel", "WARNING"],
+        command,
         spec.environment(PYTHONPATH=os.fspath(ROOT)),
         name=f"{pool}-{'singleton' if singleton else 'plain'}",
     )
@@ -114,7 +119,8 @@ def _measure(bench: Bench, pool: str, tasks: int, *, singleton: bool) -> WorkerC
         worker.stop()
         broker.client.delete(QUEUE, "unacked", "unacked_index", "unacked_mutex")
     if left:
-        raise NotMeasured(f"{left} messages were put back into the queue")
+        msg = f"{left} messages were put back into the queue"
+        raise NotMeasured(msg)
     used = used_after.since(used_before)
     return WorkerCost(
         cpu_us=(last["cpu_s"] - first["cpu_s"]) * 1e6 / tasks,
@@ -131,4 +137,5 @@ def _mark(bench: Bench, worker: ChildProcess) -> tuple[dict[str, float], Usage]:
         found = bench.servers.broker.client.brpop([MARKS], timeout=1)
         if found is not None:
             return json.loads(found[1]), bench.servers.store.usage()
-    raise NotMeasured(f"no mark from {worker.name}: {(worker.lines or ['no output'])[-1]}")
+    msg = f"no mark from {worker.name}: {(worker.lines or ['no output'])[-1]}"
+    raise NotMeasured(msg)

@@ -266,9 +266,14 @@ class Witness:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError(f"not within {timeout_seconds:g} s: {tally.ledger(due=())}")
-            self._bell.settimeout(left)
-            with contextlib.suppress(TimeoutError):
-                self._bell.recv(1)
+            self.hear(left)
+
+    def hear(self, timeout_seconds: float) -> None:
+        """Return when a fact was recorded since the last call, or when the time is over."""
+        self._bell.settimeout(timeout_seconds)
+        with contextlib.suppress(TimeoutError):
+            self._bell.recv(1)
+        self._hear_all()
 
     def close(self) -> None:
         """Stop listening. The facts stay."""

@@ -1,36 +1,33 @@
 -- settle: end holds; each by the fence that took it.
 -- Twin: protocol/claim.settle.
 -- KEYS 1 meta, 2 due, 3 held, 4 slots
--- ARGV 6 digest, 7 count, then per settlement: entry, fence, slot ms, due ms,
---   failures, runs, last ms, rule
+-- ARGV 6 digest, 7 settlements as JSON, each [entry, fence, slot ms, due ms,
+--   "failures|runs|last ms|rule"], all of them texts
 -- Answer: {epoch, verdict …}
 local governs = redis.call('HGET', KEYS[1], 'adopted') == ARGV[6]
-local count = tonumber(ARGV[7])
+local settlements = cjson.decode(ARGV[7])
 local answer, names = {epoch}, {}
-if count == 0 then return answer end
-for i = 1, count do names[i] = ARGV[8 * i] end
+for i, told in ipairs(settlements) do names[i] = told[1] end
 
 local texts = redis.call('HMGET', KEYS[4], unpack(names))
 local moved, records, scores = {}, {}, {}
-for i, name in ipairs(names) do
-  local at = 8 * i
+for i, told in ipairs(settlements) do
   local slot = split(texts[i], 8)
   if not slot then
     answer[i + 1] = 'GONE'
-  elseif slot[3] ~= ARGV[at + 1] then
+  elseif slot[3] ~= told[2] then
     answer[i + 1] = 'LOST'
   else
     answer[i + 1] = governs and 'CONFIRMED' or 'STALE'
     if slot[4] ~= '0' then
-      local due = ARGV[at + 3]
+      local due = told[4]
       if not governs and due ~= '-1' then due = int(now) end
-      moved[#moved + 1] = name
-      records[#records + 1] = name
-      records[#records + 1] = join(ARGV[at + 2], due, slot[3], '0', ARGV[at + 4],
-                                   ARGV[at + 5], ARGV[at + 6], ARGV[at + 7])
+      moved[#moved + 1] = told[1]
+      records[#records + 1] = told[1]
+      records[#records + 1] = join(told[3], due, slot[3], '0', told[5])
       if due ~= '-1' then
         scores[#scores + 1] = due
-        scores[#scores + 1] = name
+        scores[#scores + 1] = told[1]
       end
     end
   end

@@ -1,0 +1,62 @@
+"""The application that acceptance tests run: tasks the witness sees, events written down as facts.
+
+Runs in: beats and workers of these tests. What differs from test to test comes in `ACCEPTANCE`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import threading
+
+from celery import Celery
+
+from celery_singleton_beat import SingletonTask, subscribe
+from celery_singleton_beat.events import Event, RunBegan, RunEnded
+from tests.rig import witness
+
+given = json.loads(os.environ["ACCEPTANCE"])
+
+app = Celery("acceptance", broker=given["broker"])
+app.conf.update(given["conf"])
+app.conf.beat_schedule = given["schedule"]
+
+
+@app.task(name="acceptance.work", base=SingletonTask, bind=True)
+def work(self: SingletonTask, seconds: float = 0.0) -> None:
+    """Be seen, and last that long."""
+    with witness.body(key_of_run(self), token=token_of(self)):
+        if seconds:
+            threading.Event().wait(seconds)
+
+
+@app.task(name="acceptance.gated", base=SingletonTask, bind=True)
+def gated(self: SingletonTask, gate: str) -> None:
+    """Be seen, and last until somebody opens the gate (a FIFO) for writing."""
+    with witness.body(key_of_run(self), token=token_of(self)):
+        pathlib.Path(gate).read_bytes()
+
+
+def key_of_run(task: SingletonTask) -> str:
+    """The occurrence that a run stands for, as the facts name it."""
+    occurrence = task.occurrence
+    if occurrence is None:
+        return f"ad-hoc@{task.request.id}"
+    return witness.key_of(occurrence.entry, round(occurrence.scheduled_at.timestamp() * 1000))
+
+
+def token_of(task: SingletonTask) -> int:
+    """The fencing number, or 0 without a lease."""
+    return task.lease.token if task.lease is not None else 0
+
+
+def write_down(event: Event) -> None:
+    """Every event as a fact, apart from those that the witness's own facts tell better."""
+    if not isinstance(event, (RunBegan, RunEnded)):
+        directory = os.environ[witness.VARIABLE]
+        witness.record(directory, kind=type(event).__name__, told=dataclasses.asdict(event))
+
+
+subscribe(app, write_down)

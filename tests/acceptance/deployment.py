@@ -1,0 +1,167 @@
+"""Beats and workers of one deployment under test, and the facts about them as they come in."""
+
+from __future__ import annotations
+
+import collections
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import redis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from typing_extensions import Unpack
+
+    from tests.rig.processes import CeleryRig, Circumstances, Proc
+    from tests.rig.witness import Tally, Witness
+
+MODULE = "tests.acceptance.app"
+ENOUGH = 60.0
+
+# Quick versions of everything that takes its time when a process or a message was lost.
+CONF: dict[str, Any] = {
+    "task_acks_late": True,
+    "task_reject_on_worker_lost": True,
+    "task_ignore_result": True,
+    "worker_prefetch_multiplier": 1,
+    "broker_connection_retry_on_startup": True,
+    "broker_transport_options": {
+        "visibility_timeout": 4,
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": 2,
+    },
+    "singleton_beat_claim_hold": 2,
+    "singleton_beat_lock_ttl": 3,
+    "singleton_beat_on_locked": "retry",
+    "singleton_beat_lock_retry_delay": 0.3,
+    "singleton_beat_replica_timeout": 3,
+    "singleton_beat_connect_timeout": 1,
+    "singleton_beat_socket_timeout": 1,
+}
+
+
+def told(
+    store_url: str,
+    schedule: Mapping[str, Any],
+    *,
+    broker_url: str | None = None,
+    **conf: object,
+) -> str:
+    """What the application is told in its environment: where it is, and what is different."""
+    whole = {**CONF, "singleton_beat_redis_url": store_url, **conf}
+    return json.dumps(
+        {"broker": broker_url or store_url, "conf": whole, "schedule": dict(schedule)}
+    )
+
+
+class Deployment:
+    """Replicas and workers that share a store, started one by one."""
+
+    def __init__(
+        self,
+        make_celery: Callable[..., CeleryRig],
+        witness: Witness,
+        store_url: str,
+        schedule: Mapping[str, Any],
+        **conf: Any,
+    ) -> None:
+        self.witness = witness
+        self.store = redis.Redis.from_url(store_url, socket_timeout=ENOUGH)
+        self.rig = make_celery(MODULE, {"ACCEPTANCE": told(store_url, schedule, **conf)})
+        self.facts = Facts(witness)
+
+    def beat(self, *arguments: str, **more: Unpack[Circumstances]) -> Proc:
+        """A replica, not awaited."""
+        return self.rig.beat("-S", SCHEDULER, *arguments, **more)
+
+    def worker(self, concurrency: int = 2, **more: Unpack[Circumstances]) -> Proc:
+        """A worker that is ready."""
+        quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+        return self.rig.worker(*quiet, concurrency=concurrency, ready_within_seconds=ENOUGH, **more)
+
+    def now_ms(self) -> int:
+        """The store's time, which is the one that counts."""
+        seconds, micros = self.store.time()
+        return seconds * 1000 + micros // 1000
+
+
+SCHEDULER = "celery_singleton_beat:SingletonScheduler"
+GOVERNS = "standing='GOVERNS'"
+
+
+class Facts:
+    """The facts of a witness, followed as they come in; each is looked at once."""
+
+    def __init__(self, witness: Witness) -> None:
+        self._witness = witness
+        self._seen = 0
+        self.begun: collections.Counter[str] = collections.Counter()
+        self.ended: collections.Counter[str] = collections.Counter()
+        self.published: collections.Counter[str] = collections.Counter()
+        self.events: collections.Counter[str] = collections.Counter()
+        self.superseded: dict[str, str] = {}
+        self.latest_ms = 0
+
+    def wait_until(
+        self, reached: Callable[[Facts], bool], timeout_seconds: float = ENOUGH
+    ) -> None:
+        """Return when it has come to that; woken by facts.
+
+        Raises:
+            TimeoutError: it did not come to that.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            self.read()
+            if reached(self):
+                return
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"not within {timeout_seconds:g} s: {self}")
+            self._witness.hear(left)
+
+    def wait_ended(self, due: set[str], timeout_seconds: float = ENOUGH) -> None:
+        """Return when every one of these has ended once."""
+        self.wait_until(lambda facts: due <= facts.ended.keys(), timeout_seconds)
+
+    def wait_past(self, moment_ms: int, timeout_seconds: float = ENOUGH) -> None:
+        """Return when an occurrence of that time, or of a later one, has begun."""
+        self.wait_until(lambda facts: facts.latest_ms >= moment_ms, timeout_seconds)
+
+    def read(self) -> None:
+        """Look at what is new."""
+        facts = self._witness.facts()
+        for fact in facts[self._seen :]:
+            self._take(fact)
+        self._seen = len(facts)
+
+    def _take(self, fact: dict[str, Any]) -> None:
+        match fact["kind"]:
+            case "begin":
+                self.begun[fact["key"]] += 1
+                moment = fact["key"].rpartition("@")[2]
+                if moment.isdigit():
+                    self.latest_ms = max(self.latest_ms, int(moment))
+            case "end":
+                self.ended[fact["key"]] += 1
+            case "OccurrencePublished":
+                event = fact["told"]
+                self.published[f"{event['entry']}@{event['scheduled_ms']}"] += 1
+                self.events[fact["kind"]] += 1
+            case kind:
+                self.events[kind] += 1
+
+    def __repr__(self) -> str:
+        return (
+            f"{len(self.begun)} begun, {len(self.ended)} ended, {len(self.published)} published, "
+            f"{dict(self.events)}"
+        )
+
+
+def account(tally: Tally, facts: Facts, due: set[str], superseded: set[str]) -> dict[str, int]:
+    """The ledger to print and to compare, with what was dispatched beside it."""
+    ledger = tally.ledger(due, superseded)
+    return {"due": ledger.pop("due"), "dispatched": len(due & facts.published.keys()), **ledger}

@@ -1,0 +1,136 @@
+"""The main job under faults: every occurrence once, whoever is killed, frozen or wrong about time.
+
+The seed is printed; `SINGLETON_BEAT_SEED` sets it, `SINGLETON_BEAT_FAULT_SECONDS` the length.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.acceptance import timetable
+from tests.acceptance.deployment import GOVERNS, Deployment, account
+from tests.acceptance.timetable import Every
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.rig.processes import Proc
+    from celery_singleton_beat.demo.server import EmbeddedServer
+    from tests.rig.skew import ClockSkew
+
+ENTRIES = (
+    *(Every(f"every-1s-{number:02}", 1000, 0.0 if number % 10 else 0.25) for number in range(38)),
+    *(Every(f"every-half-{number}", 500) for number in range(3)),
+    *(Every(f"every-2s-{number}", 2000, 0.5) for number in range(4)),
+)
+HOUR_MS = 3_600_000
+SHIFTS_MS = (0, 2000, -HOUR_MS)
+HOLD_MS = 2000
+
+
+class Storm:
+    """Random faults among three beats and two workers; whoever dies is started again."""
+
+    def __init__(
+        self, deployment: Deployment, make_skew: Callable[[int], ClockSkew], seed: int
+    ) -> None:
+        self._deployment = deployment
+        self._chance = random.Random(seed)
+        self._clocks = [make_skew(shift_ms) for shift_ms in SHIFTS_MS]
+        self.beats = [self._start_beat(place) for place in range(len(SHIFTS_MS))]
+        self.workers = [deployment.worker(concurrency=3) for _ in range(2)]
+        self.counts: dict[str, int] = {}
+
+    def strike(self) -> None:
+        """One fault, and its repair."""
+        faults: list[Callable[[], Any]] = [
+            self.kill_beat,
+            self.freeze_beat,
+            self.freeze_beat,
+            self.stop_beat,
+            self.kill_worker,
+            self.kill_child,
+        ]
+        fault = self._chance.choice(faults)
+        self.counts[fault.__name__] = self.counts.get(fault.__name__, 0) + 1
+        fault()
+
+    def kill_beat(self) -> None:
+        place = self._chance.randrange(len(self.beats))
+        self.beats[place].kill()
+        self.beats[place] = self._start_beat(place)
+
+    def stop_beat(self) -> None:
+        place = self._chance.randrange(len(self.beats))
+        self.beats[place].terminate()
+        self.beats[place] = self._start_beat(place)
+
+    def freeze_beat(self) -> None:
+        """Stand still for longer than the hold, then go on as if nothing had been."""
+        beat = self._chance.choice(self.beats)
+        beat.freeze()
+        held_until_ms = self._deployment.now_ms() + HOLD_MS
+        self._deployment.facts.wait_past(held_until_ms + self._chance.randrange(200, 1500))
+        beat.thaw()
+
+    def kill_worker(self) -> None:
+        place = self._chance.randrange(len(self.workers))
+        self.workers[place].kill()
+        self.workers[place] = self._deployment.worker(concurrency=3)
+
+    def kill_child(self) -> None:
+        worker = self._chance.choice(self.workers)
+        children = [process for process in worker.group() if process[0] != worker.pid]
+        if children:
+            worker.kill_child(self._chance.choice(children))
+
+    def _start_beat(self, place: int) -> Proc:
+        return self._deployment.beat(skew=self._clocks[place])
+
+
+def test_every_occurrence_runs_once_through_kills_freezes_and_wrong_clocks(
+    make_deployment: Callable[..., Deployment],
+    make_skew: Callable[[int], ClockSkew],
+    make_redis: Callable[..., EmbeddedServer],
+    show: Callable[..., None],
+) -> None:
+    """The main job. S0-01, S0-16..18, S0-21, S0-37, S0-38, S1-11..13, S2-01, S3-13, F4, F6."""
+    seed = int(os.environ.get("SINGLETON_BEAT_SEED") or random.randrange(10**6))
+    seconds = int(os.environ.get("SINGLETON_BEAT_FAULT_SECONDS", "45"))
+    show("faults", {"seed": seed, "seconds": seconds})
+    deployment = make_deployment(
+        make_redis().url(), timetable.schedule(*ENTRIES), singleton_beat_catch_up="all"
+    )
+    facts = deployment.facts
+    begun_ms = deployment.now_ms()
+    storm = Storm(deployment, make_skew, seed)
+    for beat in storm.beats:
+        beat.wait_for(GOVERNS, 60)
+
+    from_ms = deployment.now_ms()
+    until_ms = from_ms + seconds * 1000
+    facts.wait_past(from_ms + 1000)
+    while deployment.now_ms() < until_ms:
+        storm.strike()
+        facts.wait_past(min(deployment.now_ms() + 1000, until_ms))
+    due = timetable.keys(ENTRIES, from_ms, until_ms)
+    try:
+        facts.wait_ended(due, timeout_seconds=60)
+    except TimeoutError:
+        show("NOT ENDED", {k: (facts.published[k], facts.begun[k]) for k in due - facts.ended.keys()})
+    for beat in storm.beats:
+        beat.terminate()
+    ended_ms = deployment.now_ms()
+
+    tally = deployment.witness.tally()
+    ledger = account(tally, facts, due, set())
+    show("faults", storm.counts)
+    show("events", dict(facts.events))
+    show("ledger", ledger)
+    assert tally.unexpected(timetable.keys(ENTRIES, begun_ms, ended_ms)) == set()
+    assert tally.duplicates() == set()
+    assert tally.lost(due) == set()
