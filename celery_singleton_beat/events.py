@@ -122,6 +122,12 @@ class EntrySetAside(Event):
     entry: str
     reason: str
 
+    @classmethod
+    def unreadable(cls, entry: str) -> EntrySetAside:
+        """Tell that the store's record of an entry was no record."""
+        reason = "the store's record of it cannot be read; it was moved away and planned anew"
+        return cls(entry, reason)
+
 
 @dataclass(frozen=True, slots=True)
 class StandingChanged(Event):
@@ -169,7 +175,7 @@ class BrokerBack(Event):
 
 @dataclass(frozen=True, slots=True)
 class StoreClockJumped(Event):
-    """The store's clock moved against this host's; after a jump ahead nothing is claimed a while."""
+    """The store's clock jumped; after a jump ahead nothing is claimed for a lock's TTL."""
 
     level: ClassVar[int] = logging.WARNING
     text: ClassVar[str] = "The store's clock jumped"

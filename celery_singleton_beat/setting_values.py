@@ -45,7 +45,7 @@ def setting(
     unset: str = "not set",
     also: tuple[str, ...] = (),
     secret: bool = False,
-) -> Any:  # noqa: ANN401 - like dataclasses.field, which stands in for a value of any type
+) -> Any:
     """The declaration of one setting, as a field of a dataclass.
 
     ``unset`` says what holds while the default is None; ``also`` names variables of the
@@ -198,7 +198,7 @@ class Options:
             raise ConfigurationError(f"{name} must be a JSON object") from None
 
 
-def choice_of(literal: Any) -> Choice:  # noqa: ANN401 - a Literal type has no type of its own
+def choice_of(literal: Any) -> Choice:
     """The choice among the words of a ``Literal``."""
     return Choice(get_args(literal))
 

@@ -12,7 +12,8 @@ from celery import Task
 from celery.beat import BeatLazyFunc, ScheduleEntry
 from celery.utils.saferepr import saferepr
 
-from celery_singleton_beat import setting_values as values, settings as settings_module
+from celery_singleton_beat import setting_values as values
+from celery_singleton_beat import settings as settings_module
 from celery_singleton_beat.adapters.convert import recurrence_of
 from celery_singleton_beat.errors import ConfigurationError, EntryError
 from celery_singleton_beat.protocol.entry import CatchUp, Timing
@@ -33,7 +34,7 @@ OUR_FIELDS: Final = (
 )
 
 
-class SingletonEntry(ScheduleEntry):  # type: ignore[misc]  # Celery is untyped
+class SingletonEntry(ScheduleEntry):
     """An entry of ``beat_schedule``, with this package's fields.
 
     ``timezone`` is an IANA name; ``jitter``, ``catch_up_window`` and
@@ -43,7 +44,9 @@ class SingletonEntry(ScheduleEntry):  # type: ignore[misc]  # Celery is untyped
     """
 
     def __init__(self, *, name: str, app: Celery, **fields: Any) -> None:
-        self.ours = {field: fields.pop(field) for field in OUR_FIELDS if field in fields}
+        self.ours: dict[str, Any] = {
+            field: fields.pop(field) for field in OUR_FIELDS if field in fields
+        }
         super().__init__(name=name, app=app, **fields)
         self.reprs = _reprs(app, self)
 
@@ -71,7 +74,9 @@ def _reprs(app: Celery, entry: SingletonEntry) -> dict[str, str]:
         return {}
     levels = getattr(app.conf, "task_repr_maxlevels", 3)
     return {
-        "argsrepr": saferepr(list(entry.args or ()) or (), app.amqp.argsrepr_maxsize, maxlevels=levels),
+        "argsrepr": saferepr(
+            list(entry.args or ()) or (), app.amqp.argsrepr_maxsize, maxlevels=levels
+        ),
         "kwargsrepr": saferepr(entry.kwargs, app.amqp.kwargsrepr_maxsize, maxlevels=levels),
     }
 
@@ -84,6 +89,9 @@ def read_entry(app: Celery, name: str, given: Any) -> SingletonEntry:
     """
     if isinstance(given, ScheduleEntry):
         given = {field: getattr(given, field) for field in STOCK_FIELDS[:5]}
+    if not isinstance(name, str) or not name.isprintable() or not name:
+        msg = f"entry {name!r}: a name must be a printable text"
+        raise EntryError(msg)
     try:
         fields = dict(given)
     except (TypeError, ValueError) as error:

@@ -10,7 +10,8 @@ import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from celery_singleton_beat import setting_values as values, settings as settings_module
+from celery_singleton_beat import setting_values as values
+from celery_singleton_beat import settings as settings_module
 from celery_singleton_beat.errors import ConfigurationError, DuplicateLockKey
 from celery_singleton_beat.settings import check_lock_ttl
 

@@ -108,11 +108,10 @@ class CeleryPublisher:
                     else:
                         deliveries.append(Delivery(Sent.FAILED, task_id, _text(error)))
                 if not may_go_on():
-                    raise _HoldOver
+                    batch.state.abort()
+                    return _fall_to(deliveries, _ABANDONED)
                 batch.flush()
-        except _HoldOver:
-            return _fall_to(deliveries, _ABANDONED)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever the broker's library raises
             scheduler.disconnect()
             return _fall_to(deliveries, Delivery(Sent.UNKNOWN, error=_text(error)))
         if is_broken:
@@ -126,10 +125,6 @@ class CeleryPublisher:
     def _line_errors(self) -> tuple[type[BaseException], ...]:
         with self._scheduler.app.connection_for_write() as connection:
             return (*connection.connection_errors, *connection.channel_errors)
-
-
-class _HoldOver(Exception):  # noqa: N818  # leaves the batch so that it is discarded
-    """The hold is nearly over."""
 
 
 def _fall_to(deliveries: Sequence[Delivery], fate: Delivery) -> list[Delivery]:

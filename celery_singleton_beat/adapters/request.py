@@ -9,10 +9,11 @@ pool says how it ended. Nothing here may raise into Celery's loop.
 from __future__ import annotations
 
 import logging
+import os
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from billiard.exceptions import Terminated, WorkerLostError
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class SingletonRequest(Request):  # type: ignore[misc]  # Celery is untyped
+class SingletonRequest(Request):
     """A request whose lease is renewed from here, for as long as its run is alive."""
 
     singleton_index: int | None = None
@@ -38,8 +39,12 @@ class SingletonRequest(Request):  # type: ignore[misc]  # Celery is untyped
             if name in vars(cls):
                 setattr(cls, name, wrap(vars(cls)[name]))
 
-    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+    def on_failure(
+        self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
+    ) -> Any:
         error = getattr(exc_info.exception, "exc", None) or exc_info.exception
+        if isinstance(error, TimeLimitExceeded):
+            self.let_go_when_gone()
         outcome, is_gone = _outcome_of(error, is_cancelled=self._already_cancelled)
         # Before the base class: it may put the message back, and the next worker asks at once.
         self.let_go(outcome, at_once=is_gone)
@@ -47,9 +52,7 @@ class SingletonRequest(Request):  # type: ignore[misc]  # Celery is untyped
 
     def on_timeout(self, soft: bool, timeout: float) -> Any:
         if not soft:
-            comes_back = self.task.acks_late and not self.task.acks_on_timeout
-            outcome = Outcome.INTERRUPTED if comes_back else Outcome.FAILED
-            self.let_go(outcome, pid=self.worker_pid)
+            self.let_go_when_gone()
         return super().on_timeout(soft, timeout)
 
     def take_in_hand(self) -> None:
@@ -73,6 +76,13 @@ class SingletonRequest(Request):  # type: ignore[misc]  # Celery is untyped
         except Exception:
             logger.debug("A run was not taken in hand by the main process", exc_info=True)
         self._request_dict["properties"] = properties
+
+    def let_go_when_gone(self) -> None:
+        """Stop renewing after a hard limit: its process is about to be killed, and not dead yet."""
+        comes_back = self.task.acks_late and not self.task.acks_on_timeout
+        outcome = Outcome.INTERRUPTED if comes_back else Outcome.FAILED
+        # With gevent the task was in this process, and has been unwound already.
+        self.let_go(outcome, pid=None if self.worker_pid == os.getpid() else self.worker_pid)
 
     def let_go(self, outcome: Outcome, *, at_once: bool = False, pid: int | None = None) -> None:
         """Stop renewing; see that the end is recorded."""

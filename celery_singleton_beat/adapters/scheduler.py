@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS: Final = 1
 
 
-class SingletonScheduler(Scheduler):  # type: ignore[misc]  # Celery is untyped
+class SingletonScheduler(Scheduler):
     """A beat scheduler without a leader: each occurrence is dispatched by one replica.
 
     Set ``beat_scheduler="celery_singleton_beat:SingletonScheduler"`` or start
@@ -77,13 +77,16 @@ class SingletonScheduler(Scheduler):  # type: ignore[misc]  # Celery is untyped
 
     def _read(self, given: Mapping[str, Any]) -> None:
         for name, fields in given.items():
-            try:
-                entry = read_entry(self.app, name, fields)
-                self.timings[name] = timing_of(self.app, entry, self._extension.settings)
-            except EntryError as error:
-                self._extension.events.emit(happened.EntrySetAside(name, str(error)))
-            else:
-                self.schedule[name] = entry
+            self._read_one(name, fields)
+
+    def _read_one(self, name: str, fields: Any) -> None:
+        try:
+            entry = read_entry(self.app, name, fields)
+            self.timings[name] = timing_of(self.app, entry, self._extension.settings)
+        except EntryError as error:
+            self._extension.events.emit(happened.EntrySetAside(str(name), str(error)))
+        else:
+            self.schedule[name] = entry
 
     @cached_property
     def timings(self) -> dict[str, Timing]:
@@ -167,9 +170,7 @@ class SingletonScheduler(Scheduler):  # type: ignore[misc]  # Celery is untyped
             options["eta"] = absolute(options.pop("countdown"), publication.now_ms)
         return options
 
-    def apply_async(
-        self, entry: Any, producer: Any = None, advance: bool = False, **kwargs: Any
-    ) -> Any:
+    def apply_async(self, entry: Any, producer: Any = None, **_given: Any) -> Any:
         """Publish an entry as it stands; what goes wrong is kept for ``send``."""
         try:
             task = self.app.tasks.get(entry.task)
@@ -184,8 +185,8 @@ class SingletonScheduler(Scheduler):  # type: ignore[misc]  # Celery is untyped
 
     def disconnect(self) -> None:
         """Drop the broker connection; the next tick makes a new one."""
-        vars(self).pop("producer", None)
-        connection = vars(self).pop("connection", None)
+        self.__dict__.pop("producer", None)
+        connection = self.__dict__.pop("connection", None)
         if connection is not None:
             try:
                 connection.release()
@@ -210,7 +211,10 @@ class SingletonScheduler(Scheduler):  # type: ignore[misc]  # Celery is untyped
     @property
     def info(self) -> str:
         settings = self._extension.settings
-        lines = [f"    . store -> {self._extension.address}", f"    . prefix -> {self._extension.prefix}"]
+        lines = [
+            f"    . store -> {self._extension.address}",
+            f"    . prefix -> {self._extension.prefix}",
+        ]
         if settings.dry_run:
             lines.append("    . dry run -> nothing is claimed or sent")
         return "\n".join(lines)

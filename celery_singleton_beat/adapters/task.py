@@ -65,7 +65,7 @@ class _RunInHand:
         self.is_retrying = False
 
 
-class SingletonTask(Task):  # type: ignore[misc]  # Celery is untyped
+class SingletonTask(Task):
     """A task of which one run at a time holds its lock key, and each occurrence runs once.
 
     Options, as class attributes or arguments of ``@app.task``; those left out
@@ -226,9 +226,7 @@ def _act_on(task: SingletonTask, run: _RunInHand, answer: BeginAnswer, *, closes
         case Begun.RUN:
             run.lease = Lease(attempt.key, run.heartbeat.board, run.index)
             events.emit(
-                happened.RunBegan(
-                    task.name, attempt.run, attempt.key, answer.token, answer.starts
-                )
+                happened.RunBegan(task.name, attempt.run, attempt.key, answer.token, answer.starts)
             )
         case Begun.DONE | Begun.STALE:
             dropped = happened.DuplicateDropped(task.name, attempt.run, answer.verdict.value)
@@ -255,9 +253,7 @@ def _skip(task: SingletonTask, run: _RunInHand, reason: str, holder: str = "") -
         happened.RunSkipped(task.name, attempt.run, attempt.key, reason, holder)
     )
     result = {"singleton_skipped": reason, "lock_key": attempt.key, "holder": holder}
-    task.backend.mark_as_done(
-        attempt.run, result, request, store_result=not request.ignore_result
-    )
+    task.backend.mark_as_done(attempt.run, result, request, store_result=not request.ignore_result)
     raise Ignore(reason)
 
 
@@ -363,4 +359,3 @@ def _finish(task: SingletonTask, run: _RunInHand, outcome: Outcome, *, wait_ms: 
 
 def _moment(at_ms: int) -> datetime:
     return datetime.fromtimestamp(at_ms / 1000, timezone.utc)
-

@@ -34,7 +34,12 @@ class Ticket:
     occurrence: Occurrence | None
 
     def to_properties(self, board: str) -> dict[str, object]:
-        return {"holder": self.attempt.holder, "key": self.attempt.key, "index": self.index, "board": board}
+        return {
+            "holder": self.attempt.holder,
+            "key": self.attempt.key,
+            "index": self.index,
+            "board": board,
+        }
 
 
 def new_attempt(

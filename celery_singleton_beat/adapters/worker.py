@@ -25,7 +25,7 @@ def wire(app: Celery) -> None:
     )
 
 
-class SingletonStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
+class SingletonStep(bootsteps.StartStopStep):
     """Checks the configuration and makes the board; stops the heartbeat at the end.
 
     Raises:
@@ -57,4 +57,3 @@ def _stop_heartbeat(sender: Any = None, **_: Any) -> None:
     app = getattr(sender, "app", None)
     if app is not None and "heartbeat" in vars(extension_of(app)):
         extension_of(app).heartbeat.stop()
-

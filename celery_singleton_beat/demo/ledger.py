@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set as AbstractSet
+    from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
     from celery_singleton_beat.demo.facts import Fact
     from celery_singleton_beat.demo.timetable import Occurrence
@@ -114,7 +115,11 @@ class Ledger:
         by_occurrence: dict[Occurrence, list[Body]] = defaultdict(list)
         for body in sorted(self.bodies.values(), key=lambda body: body.began_ms):
             by_occurrence[body.occurrence].append(body)
-        ended = {one for one, bodies in by_occurrence.items() if any(b.ended_ms is not None for b in bodies)}
+        ended = {
+            one
+            for one, bodies in by_occurrence.items()
+            if any(b.ended_ms is not None for b in bodies)
+        }
         bounds = [at_ms for _, at_ms in due]
         return Counts(
             due=len(due),
@@ -147,8 +152,6 @@ def _reruns(bodies: list[Body]) -> int:
 def _is_duplicate(bodies: list[Body]) -> bool:
     ended = sum(body.ended_ms is not None for body in bodies)
     together = any(
-        earlier.overlaps(later)
-        for place, later in enumerate(bodies)
-        for earlier in bodies[:place]
+        earlier.overlaps(later) for place, later in enumerate(bodies) for earlier in bodies[:place]
     )
     return ended > 1 or together

@@ -55,8 +55,7 @@ class Adopter:
         """Plan some entries; name those that changed under our hands."""
         answer = self._store.slots(names)
         for name in answer.unreadable:
-            reason = "the store's record of it cannot be read; it was moved away and planned anew"
-            self._events.emit(happened.EntrySetAside(name, reason))
+            self._events.emit(happened.EntrySetAside.unreadable(name))
         adoptions = [
             Adoption(name, seen, planned)
             for name, seen in zip(names, answer.slots, strict=True)

@@ -35,6 +35,8 @@ class Stage(IntEnum):
     DECLINED = 3  # its child was told not to run
     FINISHED = 4  # its end is recorded in the store
     LOST = 5  # another run has, or may have had, its key
+    RETRYING = 6  # the store knows that its child retries; whether it was published is open
+    POSTPONED = 7  # its child got no answer and queued it again; it may have begun all the same
 
 
 class Board:

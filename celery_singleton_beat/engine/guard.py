@@ -58,6 +58,6 @@ class Guard:
             verdict = self._store.finish([Ending(attempt, outcome, wait_ms)])[0]
         except StoreError:
             return False
-        if outcome is not Outcome.RETRYING:
-            board.mark(index, Stage.FINISHED)
+        # A retry is not at its end before it is published: until then it may be interrupted.
+        board.mark(index, Stage.RETRYING if outcome is Outcome.RETRYING else Stage.FINISHED)
         return verdict is Finished.RECORDED

@@ -96,9 +96,18 @@ class Heartbeat:
             ticket = self._open.pop(index, None)
             if ticket is None:
                 return
-            if self.board.stage(index) in (Stage.FINISHED, Stage.DECLINED):
-                self.board.close(index)
-                return
+            match self.board.stage(index):
+                case Stage.FINISHED | Stage.DECLINED:
+                    self.board.close(index)
+                    return
+                case Stage.RETRYING if outcome is Outcome.RETRYING:
+                    self.board.close(index)
+                    return
+                case Stage.POSTPONED:
+                    # Its message is in the queue again: recording an end would drop that one.
+                    outcome = Outcome.INTERRUPTED
+                case _:
+                    pass
             ticket.outcome, ticket.pid = outcome, pid or None
             self._ended[index] = ticket
             self._changed.notify()
@@ -139,6 +148,7 @@ class Heartbeat:
             if answer.verdict in (Renewed.KEPT, Renewed.RESTORED):
                 until_ms = trusted_until_ms(asked_at_ms, attempt.ttl_ms)
                 self.board.trust(index, trusted_until_ms=until_ms, token=answer.token)
+                ticket.is_reported = False
             if answer.verdict is Renewed.RESTORED:
                 restored = happened.LeaseRestored(attempt.run, attempt.key, answer.token)
                 self._events.emit(restored)

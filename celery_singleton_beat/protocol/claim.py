@@ -124,9 +124,7 @@ def settle(
     due_ms = settlement.slot.due_ms
     if not governs and due_ms != ABSENT:
         due_ms = now_ms
-    return replace(
-        settlement.slot, fence=slot.fence, hold_until_ms=0, due_ms=due_ms
-    ), verdict
+    return replace(settlement.slot, fence=slot.fence, hold_until_ms=0, due_ms=due_ms), verdict
 
 
 def adopt(

@@ -40,8 +40,7 @@ class Occurrence:
         digits = sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).hexdigest()
         variant = "89ab"[int(digits[16], 16) & 3]
         return (
-            f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}"
-            f"-{variant}{digits[17:20]}-{digits[20:32]}"
+            f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
         )
 
     def to_header(self) -> dict[str, str | int | None]:

@@ -30,6 +30,8 @@ GRACE_MS: Final = 60_000
 
 
 class State(Enum):
+    """How far a run is."""
+
     OPEN = "open"
     WAITING = "waiting"
     DONE = "done"
@@ -159,7 +161,7 @@ class Held:
     lock: Lock | None
 
 
-def begin(
+def begin(  # noqa: PLR0911  # one return for each answer
     held: Held, attempt: Attempt, *, now_ms: int, token: int, close_if_busy: bool
 ) -> tuple[Held, Begun]:
     """Let a run begin, or say why not. A repeat by the same holder answers the same.
@@ -189,7 +191,7 @@ def begin(
     return _taken(attempt, now_ms, token, starts), Begun.RUN
 
 
-def renew(
+def renew(  # noqa: PLR0911  # one return for each answer
     held: Held, attempt: Attempt, *, now_ms: int, token: int, may_restore: bool
 ) -> tuple[Held, Renewed]:
     """Keep a lease alive.

@@ -50,7 +50,6 @@ from celery_singleton_beat.store.port import (
     Standing,
 )
 
-
 _V = TypeVar("_V")
 
 

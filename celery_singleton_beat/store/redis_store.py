@@ -92,11 +92,13 @@ class RedisStore:
             ),
         )
         now_ms, standing, next_ms, others, claims, *unreadable = answer
-        found = iter(json.loads(claims) if claims else ())
+        found = json.loads(claims) if claims else []
         return ClaimAnswer(
             int(now_ms),
             Standing(standing),
-            tuple(Claim(name, Slot.from_text(text)) for name, text in zip(found, found, strict=True)),
+            tuple(
+                Claim(name, Slot.from_text(text)) for name, text in _pairs(found)
+            ),
             int(next_ms) if next_ms else None,
             others_hold=bool(others),
             unreadable=tuple(unreadable),
@@ -106,9 +108,7 @@ class RedisStore:
         keys = self.keys
         verdicts: list[Settled] = []
         for batch in _batches(settlements):
-            told = [
-                (entry, str(fence), *_slot_texts(slot)) for entry, fence, slot in batch
-            ]
+            told = [(entry, str(fence), *_slot_texts(slot)) for entry, fence, slot in batch]
             answer = self._call(
                 "settle",
                 (keys.meta, keys.due, keys.held, keys.slots),
@@ -190,10 +190,9 @@ class RedisStore:
                     attempt.owner,
                     int(renewal.may_restore),
                 )
-            found = iter(self._call("renew", self._lease_keys(r.attempt for r in batch), args))
+            found = self._call("renew", self._lease_keys(r.attempt for r in batch), args)
             answers += [
-                RenewAnswer(Renewed(verdict), int(token))
-                for verdict, token in zip(found, found, strict=True)
+                RenewAnswer(Renewed(verdict), int(token)) for verdict, token in _pairs(found)
             ]
         return answers
 
@@ -244,6 +243,10 @@ def _slot_texts(slot: Slot) -> tuple[str, str, str]:
     """Write what a holder may say of a slot: its time, when it is due, and the rest."""
     rest = f"{slot.failures}|{slot.runs}|{slot.last_ms}|{slot.rule}"
     return str(slot.slot_ms), str(slot.due_ms), rest
+
+
+def _pairs(items: Sequence[Any]) -> Any:
+    return zip(items[::2], items[1::2], strict=True)
 
 
 def _batches(items: Sequence[Any]) -> Any:

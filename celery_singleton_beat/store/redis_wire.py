@@ -20,10 +20,14 @@ import redis
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
-    ConnectionError as DeadConnection,
     NoScriptError,
     RedisError,
     ResponseError,
+)
+from redis.exceptions import (
+    ConnectionError as DeadConnection,
+)
+from redis.exceptions import (
     TimeoutError as SlowServer,
 )
 from redis.retry import Retry
@@ -210,4 +214,5 @@ def _sentinel_client(url: str, options: dict[str, Any]) -> Any:
         )
         raise ConfigurationError(msg)
     timeouts = {k: options[k] for k in ("socket_connect_timeout", "socket_timeout")}
-    return Sentinel(hosts, sentinel_kwargs={**timeouts, **own}).master_for(name, **options)
+    sentinels: Any = Sentinel
+    return sentinels(hosts, sentinel_kwargs={**timeouts, **own}).master_for(name, **options)

@@ -114,11 +114,9 @@ def _attempt(burst: Burst, servers: Servers, lead_s: float) -> Cost:
     finally:
         child.kill()
     if said["ready_at"] > due_s:
-        msg = f"ready {said['ready_at'] - due_s:.1f} s after the due moment"
-        raise NotReadyInTime(msg)
+        raise NotReadyInTime(f"ready {said['ready_at'] - due_s:.1f} s after the due moment")
     if len(walls_s) < burst.bursts or not said["dispatched"]:
-        msg = f"{said['dispatched']} dispatched in {len(walls_s)} whole bursts"
-        raise NotReadyInTime(msg)
+        raise NotReadyInTime(f"{said['dispatched']} dispatched in {len(walls_s)} whole bursts")
     return Cost(
         messages=burst.bursts * burst.per_burst,
         walls_s=walls_s,

@@ -86,8 +86,7 @@ def resident_mib(pid: int) -> float:
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     except OSError as error:
-        msg = f"no /proc/{pid}: memory is read on Linux only"
-        raise NotMeasured(msg) from error
+        raise NotMeasured(f"no /proc/{pid}: memory is read on Linux only") from error
     kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
     return int(kib) / _KIB
 

@@ -92,8 +92,7 @@ def _holding(bench: Bench) -> Takeover:
         fleet.thaw(other)
         broker.client_unpause()
         if bystander.count != seen:
-            msg = "messages came in spite of the paused broker"
-            raise NotMeasured(msg)
+            raise NotMeasured("messages came in spite of the paused broker")
         return _taken(bystander, killed_ms)
 
 
@@ -156,5 +155,4 @@ def _taken(bystander: Bystander, killed_ms: float) -> Takeover:
             firsts.setdefault(arrival.entry, arrival.arrived_ms)
         if len(firsts) == ENTRIES.count:
             return Takeover((max(firsts.values()) - killed_ms) / 1000)
-    msg = f"no dispatch of all entries within {PATIENCE_S:g} s of the kill"
-    raise NotMeasured(msg)
+    raise NotMeasured(f"no dispatch of all entries within {PATIENCE_S:g} s of the kill")

@@ -119,8 +119,7 @@ def _measure(bench: Bench, pool: str, tasks: int, *, singleton: bool) -> WorkerC
         worker.stop()
         broker.client.delete(QUEUE, "unacked", "unacked_index", "unacked_mutex")
     if left:
-        msg = f"{left} messages were put back into the queue"
-        raise NotMeasured(msg)
+        raise NotMeasured(f"{left} messages were put back into the queue")
     used = used_after.since(used_before)
     return WorkerCost(
         cpu_us=(last["cpu_s"] - first["cpu_s"]) * 1e6 / tasks,
@@ -137,5 +136,4 @@ def _mark(bench: Bench, worker: ChildProcess) -> tuple[dict[str, float], Usage]:
         found = bench.servers.broker.client.brpop([MARKS], timeout=1)
         if found is not None:
             return json.loads(found[1]), bench.servers.store.usage()
-    msg = f"no mark from {worker.name}: {(worker.lines or ['no output'])[-1]}"
-    raise NotMeasured(msg)
+    raise NotMeasured(f"no mark from {worker.name}: {(worker.lines or ['no output'])[-1]}")

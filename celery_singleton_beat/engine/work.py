@@ -1,0 +1,114 @@
+"""A claim on its way: its plan, its messages, and what becomes of its slot.
+
+Runs in: beat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from celery_singleton_beat import events as happened
+from celery_singleton_beat.engine.publisher import Delivery, Publication, Sent
+from celery_singleton_beat.events import Event
+from celery_singleton_beat.protocol.claim import Claim, Settlement, Slot
+from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.entry import Timing
+from celery_singleton_beat.protocol.plan import Plan, plan, resume_at
+
+RETRY_MS: Final = (1000, 2000, 4000, 8000, 15_000, 30_000, 60_000)
+"""How long an occurrence waits after its first, second … failed dispatch."""
+
+GIVE_UP_AFTER: Final = 3
+"""After so many failures of its own an occurrence is given up, and the slot moves on."""
+
+
+class Work(NamedTuple):
+    """A claimed slot and the plan for it."""
+
+    claim: Claim
+    timing: Timing
+    plan: Plan
+
+    @classmethod
+    def of(cls, claim: Claim, timing: Timing, now_ms: int) -> Work:
+        return cls(claim, timing, plan(timing, claim.slot, now_ms=now_ms))
+
+    def publications(self, now_ms: int) -> Iterator[Publication]:
+        return (Publication(occurrence, now_ms) for occurrence in self.plan.publish)
+
+    def published(
+        self, deliveries: Sequence[Delivery], now_ms: int, replica: str
+    ) -> Iterator[Event]:
+        """Tell what was published, and what was left out for it."""
+        sent = _count_sent(deliveries)
+        for occurrence, delivery in zip(self.plan.publish[:sent], deliveries, strict=False):
+            yield happened.OccurrencePublished(
+                occurrence.entry,
+                occurrence.scheduled_ms,
+                delivery.task_id,
+                now_ms - occurrence.scheduled_ms,
+                replica,
+            )
+        missed = self.plan.missed
+        if missed and (sent or not self.plan.publish):
+            yield happened.OccurrencesMissed(
+                self.claim.entry, missed.first_ms, missed.last_ms, missed.count, missed.by_ms
+            )
+
+    def settlement(
+        self, deliveries: Sequence[Delivery], now_ms: int, *, is_in_time: bool
+    ) -> tuple[Settlement, Event | None]:
+        """Say what shall become of the slot, and what is to be told of the first that stayed.
+
+        Published occurrences are done with. What the broker may have stays
+        under the hold; what it surely does not have is due again after a pause
+        (at once, if only the hold was over); what the entry itself made
+        impossible is tried again a few times and then given up.
+        """
+        claim, timing, planned = self.claim, self.timing, self.plan
+        sent = _count_sent(deliveries)
+        slot = resume_at(timing, claim.slot, planned, sent)
+        trouble: Event | None = None
+        if sent < len(planned.publish):
+            at_ms, delivery = planned.publish[sent].scheduled_ms, deliveries[sent]
+            if delivery.sent is Sent.FAILED:
+                slot, trouble = self._failed(slot, delivery, sent, now_ms)
+            elif delivery.sent is Sent.UNKNOWN:
+                slot = replace(slot, due_ms=max(slot.due_ms, claim.slot.hold_until_ms))
+                trouble = happened.OccurrenceUncertain(
+                    claim.entry, at_ms, delivery.task_id, delivery.error
+                )
+            else:
+                pause_ms = RETRY_MS[0] if is_in_time else 0
+                slot = replace(slot, due_ms=max(slot.due_ms, now_ms + pause_ms))
+        return Settlement(claim.entry, claim.slot.fence, slot), trouble
+
+    def _failed(self, slot: Slot, delivery: Delivery, sent: int, now_ms: int) -> tuple[Slot, Event]:
+        attempt = slot.failures + 1
+        given_up = attempt >= GIVE_UP_AFTER
+        told = happened.DispatchFailed(
+            self.claim.entry,
+            self.plan.publish[sent].scheduled_ms,
+            attempt,
+            given_up,
+            delivery.error,
+        )
+        if given_up:
+            return resume_at(self.timing, self.claim.slot, self.plan, sent + 1), told
+        due_ms = now_ms + RETRY_MS[min(attempt, len(RETRY_MS)) - 1]
+        return replace(slot, failures=attempt, due_ms=due_ms), told
+
+
+def disown(claim: Claim) -> Settlement:
+    """Say that nobody here knows the entry: it is not looked at again, and keeps its slot."""
+    return Settlement(claim.entry, claim.slot.fence, replace(claim.slot, due_ms=ABSENT))
+
+
+def _count_sent(deliveries: Sequence[Delivery]) -> int:
+    """Count the messages that were sent, up to the first that was not."""
+    for count, delivery in enumerate(deliveries):
+        if delivery.sent is not Sent.SENT:
+            return count
+    return len(deliveries)

@@ -1,0 +1,51 @@
+"""For tests: a clock set by hand, a recording publisher, and the suite for every store.
+
+``check_store`` is what tells a store from something that looks like one; run it
+against your own::
+
+    check_store(lambda now_ms: MyStore(now_ms=now_ms))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from celery_singleton_beat.store.port import Store
+from celery_singleton_beat.testing.fleet_checks import FLEET_CHECKS
+from celery_singleton_beat.testing.harness import START_MS, FakeClock, StoreUnderTest
+from celery_singleton_beat.testing.recording import RecordingPublisher
+from celery_singleton_beat.testing.run_checks import RUN_CHECKS
+from celery_singleton_beat.testing.slot_checks import SLOT_CHECKS
+
+__all__ = [
+    "CHECKS",
+    "START_MS",
+    "Check",
+    "FakeClock",
+    "RecordingPublisher",
+    "StoreUnderTest",
+    "check_store",
+]
+
+Check = Callable[[StoreUnderTest], None]
+
+CHECKS: Final[tuple[Check, ...]] = (*SLOT_CHECKS, *FLEET_CHECKS, *RUN_CHECKS)
+"""The suite, one check at a time: what ``check_store`` runs."""
+
+
+def check_store(make: Callable[[Callable[[], int]], Store]) -> None:
+    """Run the whole suite against the stores that ``make`` builds around a clock.
+
+    ``make`` is called once for every check and must give an empty store.
+
+    Raises:
+        AssertionError: the store broke a promise; the text names the check.
+    """
+    for check in CHECKS:
+        clock = FakeClock()
+        try:
+            check(StoreUnderTest(make(clock), clock))
+        except AssertionError as error:
+            msg = f"{check.__name__}: {error}"
+            raise AssertionError(msg) from error

@@ -1,0 +1,110 @@
+"""What every store promises of replicas: who governs, and how entries are taken on."""
+
+from __future__ import annotations
+
+from celery_singleton_beat.protocol.claim import Adopted, Settled, Slot
+from celery_singleton_beat.store.port import Adoption, Standing
+from celery_singleton_beat.testing.harness import START_MS, StoreUnderTest, equal
+
+
+def only_the_governing_configuration_claims(it: StoreUnderTest) -> None:
+    it.plan("a", x=START_MS)
+    it.live_on(15, ("r1", "a"))
+    equal(it.claim("r2", "b").standing, Standing.STANDS_BY)
+
+    answer = it.live_on(15, ("r1", "a"), ("r2", "b"))
+
+    equal(answer.standing, Standing.ADOPTS)
+    it.plan("b", replica="r2", x=START_MS)
+    equal(it.claim("r2", "b").standing, Standing.GOVERNS)
+    equal(it.claim("r1", "a").standing, Standing.STANDS_BY)
+
+
+def a_version_that_keeps_crashing_never_governs(it: StoreUnderTest) -> None:
+    it.plan("a", x=START_MS + 10_000_000)
+    it.live_on(15, ("r1", "a"))
+
+    lives = [it.live_on(5, ("r1", "a"), (f"crashing-{life}", "b")) for life in range(10)]
+
+    equal({answer.standing for answer in lives}, {Standing.STANDS_BY})
+
+
+def a_dead_governor_is_followed_after_the_timeout(it: StoreUnderTest) -> None:
+    it.plan("a", x=START_MS + 10_000_000)
+    it.claim("r2", "b")
+    it.plan("b", replica="r2", x=START_MS + 10_000_000)
+    it.live_on(16, ("r1", "a"), ("r2", "b"))
+
+    standings = [it.live_on(1, ("r1", "a")).standing for _ in range(17)]
+
+    equal(standings[:15], [Standing.STANDS_BY] * 15)
+    equal(standings[15], Standing.ADOPTS)
+
+
+def a_governor_that_leaves_is_followed_at_once(it: StoreUnderTest) -> None:
+    it.plan("a", x=START_MS)
+    it.claim("r2", "b")
+    it.plan("b", replica="r2", x=START_MS)
+
+    it.store.leave("r2")
+
+    equal(it.claim("r1", "a").standing, Standing.ADOPTS)
+
+
+def an_outage_of_the_store_changes_no_governor(it: StoreUnderTest) -> None:
+    it.plan("a", x=START_MS)
+    it.claim("r2", "b")
+    it.plan("b", replica="r2", x=START_MS + 10_000_000)
+
+    it.clock.advance(3_600_000)
+
+    equal(it.claim("r1", "a").standing, Standing.STANDS_BY)
+    equal(it.claim("r2", "b").standing, Standing.GOVERNS)
+
+
+def adoption_is_compare_and_set_and_leaves_a_live_hold_alone(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS, y=START_MS + 1)
+    x, y = it.store.slots(["x", "y"]).slots
+    it.claim("r1", limit=1)
+    held = it.store.slots(["x"]).slots[0]
+    planned = Slot("new", START_MS + 9000, START_MS + 9000)
+
+    verdicts = it.store.adopt(
+        "a",
+        [Adoption("x", x, planned), Adoption("x", held, planned), Adoption("y", y, planned)],
+        done=False,
+    )
+
+    equal(verdicts, [Adopted.CHANGED, Adopted.HELD, Adopted.ADOPTED])
+
+
+def who_does_not_govern_plans_nothing(it: StoreUnderTest) -> None:
+    it.plan("a", x=START_MS)
+    seen = it.store.slots(["x"]).slots[0]
+
+    verdicts = it.store.adopt("b", [Adoption("x", seen, Slot("b", 1, 1))], done=True)
+
+    equal(verdicts, [Adopted.CHANGED])
+    equal(it.store.slots(["x"]).slots[0], seen)
+
+
+def a_settlement_of_a_former_governor_is_stale_and_due_at_once(it: StoreUnderTest) -> None:
+    it.plan("a", x=START_MS)
+    old = it.claim("r1", "a")
+    it.claim("r2", "b")
+    it.plan("b", replica="r2")
+
+    equal(it.move_on(old, by_ms=60_000), [Settled.STALE])
+    equal(it.held(it.claim("r2", "b")), ["x"])
+
+
+FLEET_CHECKS = (
+    only_the_governing_configuration_claims,
+    a_version_that_keeps_crashing_never_governs,
+    a_dead_governor_is_followed_after_the_timeout,
+    a_governor_that_leaves_is_followed_at_once,
+    an_outage_of_the_store_changes_no_governor,
+    adoption_is_compare_and_set_and_leaves_a_live_hold_alone,
+    who_does_not_govern_plans_nothing,
+    a_settlement_of_a_former_governor_is_stale_and_due_at_once,
+)

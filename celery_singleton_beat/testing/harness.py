@@ -1,0 +1,127 @@
+"""A store under test, its clock, and short words for what checks do with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot
+from celery_singleton_beat.protocol.run import Attempt, Begun, Finished, Outcome, Renewed
+from celery_singleton_beat.store.port import (
+    Adoption,
+    ClaimAnswer,
+    ClaimRequest,
+    Ending,
+    Renewal,
+    Store,
+)
+
+START_MS: Final = 1_700_000_000_000
+TIMEOUT_MS: Final = 15_000
+HOLD_MS: Final = 5_000
+TTL_MS: Final = 30_000
+
+
+class FakeClock:
+    """A clock that stands still until it is moved; call it for the time in milliseconds."""
+
+    def __init__(self, now_ms: int = START_MS) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    def advance(self, by_ms: int) -> int:
+        self.now_ms += by_ms
+        return self.now_ms
+
+
+@dataclass
+class StoreUnderTest:
+    """A store, its clock, and short words for what the checks do with them."""
+
+    store: Store
+    clock: FakeClock
+    _requests: int = 0
+
+    def claim(
+        self,
+        replica: str = "r1",
+        digest: str = "a",
+        *,
+        limit: int = 10,
+        request_id: str | None = None,
+    ) -> ClaimAnswer:
+        self._requests += 1
+        return self.store.claim(
+            ClaimRequest(
+                replica,
+                digest,
+                request_id or f"q{self._requests}",
+                limit,
+                HOLD_MS,
+                TIMEOUT_MS,
+                info="host|1",
+            )
+        )
+
+    def plan(self, digest: str = "a", *, replica: str = "r1", **due_ms: int) -> None:
+        """Let a configuration take on entries, each due at the given time."""
+        self.claim(replica, digest)
+        names = list(due_ms)
+        slots = self.store.slots(names).slots
+        adoptions = [
+            Adoption(name, seen, Slot(f"rule-{digest}", due_ms[name], due_ms[name]))
+            for name, seen in zip(names, slots, strict=True)
+        ]
+        self.store.adopt(digest, adoptions, done=True)
+
+    def live_on(self, seconds: int, *replicas: tuple[str, str]) -> ClaimAnswer:
+        """Let replicas report once a second; the last one's last answer."""
+        for _ in range(seconds):
+            self.clock.advance(1000)
+            answers = [self.claim(replica, digest) for replica, digest in replicas]
+        return answers[-1]
+
+    def held(self, answer: ClaimAnswer) -> list[str]:
+        return [claim.entry for claim in answer.claims]
+
+    def move_on(self, answer: ClaimAnswer, by_ms: int = 1000, digest: str = "a") -> list[Settled]:
+        """Settle every claim of an answer: its occurrence was published."""
+        return self.store.settle(
+            digest,
+            [
+                Settlement(
+                    claim.entry,
+                    claim.slot.fence,
+                    replace(
+                        claim.slot,
+                        slot_ms=claim.slot.slot_ms + by_ms,
+                        due_ms=claim.slot.due_ms + by_ms,
+                        runs=claim.slot.runs + 1,
+                        last_ms=claim.slot.slot_ms,
+                    ),
+                )
+                for claim in answer.claims
+            ],
+        )
+
+    def attempt(self, run: str = "run", holder: str = "h1", **fields: Any) -> Attempt:
+        base = Attempt(run, holder, "key", TTL_MS, owner="worker")
+        return replace(base, **fields)
+
+    def begin(self, attempt: Attempt, *, close_if_busy: bool = False) -> Begun:
+        return self.store.begin(attempt, close_if_busy=close_if_busy, grace_ms=TTL_MS).verdict
+
+    def finish(self, attempt: Attempt, outcome: Outcome, wait_ms: int = 0) -> Finished:
+        return self.store.finish([Ending(attempt, outcome, wait_ms)])[0]
+
+    def renew(self, attempt: Attempt, *, may_restore: bool = True) -> Renewed:
+        return self.store.renew([Renewal(attempt, may_restore)])[0].verdict
+
+
+def equal(actual: object, expected: object) -> None:
+    """See that two things are equal, with a text that says what they are."""
+    if actual != expected:
+        msg = f"{actual!r} is not {expected!r}"
+        raise AssertionError(msg)

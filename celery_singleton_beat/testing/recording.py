@@ -1,0 +1,45 @@
+"""A publisher that records what it is given, and fails as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from celery_singleton_beat.engine.publisher import (
+    BrokerUnavailable,
+    Delivery,
+    Publication,
+    Sent,
+)
+from celery_singleton_beat.protocol.occurrence import Occurrence
+
+
+class RecordingPublisher:
+    """Implements ``Publisher`` without a broker.
+
+    ``sent`` holds what the broker has. ``fates`` names entries whose messages
+    meet something else than ``SENT``; with ``UNKNOWN`` the broker does get them.
+    """
+
+    def __init__(self) -> None:
+        self.sent: list[Occurrence] = []
+        self.batches: list[list[Occurrence]] = []
+        self.fates: dict[str, Sent] = {}
+        self.is_away = False
+
+    def connect(self) -> None:
+        if self.is_away:
+            raise BrokerUnavailable("told to be away")
+
+    def publish(
+        self, publications: Sequence[Publication], may_go_on: Callable[[], bool]
+    ) -> list[Delivery]:
+        self.batches.append([publication.occurrence for publication in publications])
+        return [self._publish(publication.occurrence, may_go_on) for publication in publications]
+
+    def _publish(self, occurrence: Occurrence, may_go_on: Callable[[], bool]) -> Delivery:
+        fate = self.fates.get(occurrence.entry, Sent.SENT)
+        if not may_go_on():
+            return Delivery(Sent.UNSENT, error="the hold was nearly over")
+        if fate in (Sent.SENT, Sent.UNKNOWN):
+            self.sent.append(occurrence)
+        return Delivery(fate, occurrence.task_id("test"), "" if fate is Sent.SENT else fate.value)

@@ -1,0 +1,155 @@
+"""What every store promises of runs and leases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from celery_singleton_beat.protocol.run import Begun, Finished, Outcome, Renewed
+from celery_singleton_beat.store.port import Renewal
+from celery_singleton_beat.testing.harness import START_MS, TTL_MS, StoreUnderTest, equal
+
+
+def one_run_at_a_time_per_key(it: StoreUnderTest) -> None:
+    equal(it.begin(it.attempt("one", "h1")), Begun.RUN)
+    equal(it.begin(it.attempt("two", "h2")), Begun.BUSY)
+
+    it.finish(it.attempt("one", "h1"), Outcome.SUCCEEDED)
+
+    equal(it.begin(it.attempt("two", "h2")), Begun.RUN)
+
+
+def a_run_that_ended_never_begins_again(it: StoreUnderTest) -> None:
+    for outcome in (Outcome.SUCCEEDED, Outcome.FAILED):
+        run = outcome.value
+        it.begin(it.attempt(run, f"{run}-1"))
+        it.finish(it.attempt(run, f"{run}-1"), outcome)
+
+        equal(it.begin(it.attempt(run, f"{run}-2")), Begun.DONE)
+
+
+def a_begin_asked_again_is_answered_the_same(it: StoreUnderTest) -> None:
+    first = it.store.begin(it.attempt(), close_if_busy=False, grace_ms=0)
+
+    again = it.store.begin(it.attempt(), close_if_busy=False, grace_ms=0)
+
+    equal((again.verdict, again.token), (Begun.RUN, first.token))
+
+
+def a_skip_because_the_key_is_held_is_for_good_and_repeats(it: StoreUnderTest) -> None:
+    it.begin(it.attempt("one", "h1"))
+    two = it.attempt("two", "h2")
+
+    equal(it.begin(two, close_if_busy=True), Begun.BUSY)
+    equal(it.begin(two, close_if_busy=True), Begun.BUSY)
+    it.finish(it.attempt("one", "h1"), Outcome.SUCCEEDED)
+
+    equal(it.begin(it.attempt("two", "h3")), Begun.DONE)
+
+
+def the_same_run_elsewhere_is_a_twin_until_its_lease_is_over(it: StoreUnderTest) -> None:
+    it.begin(it.attempt(holder="h1"))
+    it.clock.advance(TTL_MS - 1)
+    answer = it.store.begin(it.attempt(holder="h2"), close_if_busy=True, grace_ms=0)
+    equal((answer.verdict, answer.wait_ms), (Begun.TWIN, 1))
+
+    it.clock.advance(1)
+
+    equal(it.begin(it.attempt(holder="h2")), Begun.RUN)
+    equal(it.finish(it.attempt(holder="h1"), Outcome.SUCCEEDED), Finished.LOST)
+    equal(it.begin(it.attempt("other", "h3")), Begun.BUSY)
+
+
+def renewal_keeps_a_lease_for_as_long_as_it_goes_on(it: StoreUnderTest) -> None:
+    it.begin(it.attempt())
+    for _ in range(10):
+        it.clock.advance(TTL_MS - 1)
+        equal(it.renew(it.attempt()), Renewed.KEPT)
+
+    equal(it.begin(it.attempt("other", "h2")), Begun.BUSY)
+
+
+def a_late_renewal_is_kept_only_if_nobody_had_the_key(it: StoreUnderTest) -> None:
+    it.begin(it.attempt())
+    it.clock.advance(TTL_MS + 1)
+    equal(it.renew(it.attempt()), Renewed.KEPT)
+    it.clock.advance(TTL_MS)
+    other = it.attempt("other", "h2")
+    it.begin(other)
+    equal(it.renew(it.attempt()), Renewed.LOST)
+
+    it.finish(other, Outcome.SUCCEEDED)
+
+    equal(it.renew(it.attempt()), Renewed.LOST)
+
+
+def renewing_what_never_began_does_nothing(it: StoreUnderTest) -> None:
+    equal(it.renew(it.attempt(), may_restore=False), Renewed.UNKNOWN)
+    equal(it.begin(it.attempt("other", "h2")), Begun.RUN)
+    it.finish(it.attempt("other", "h2"), Outcome.SUCCEEDED)
+    equal(it.renew(it.attempt("other", "h2")), Renewed.ENDED)
+
+
+def a_forgotten_lease_is_restored_with_a_higher_token(it: StoreUnderTest) -> None:
+    it.begin(it.attempt("forgotten-elsewhere", "h0", key="another"))
+    answer = it.store.renew([Renewal(it.attempt(), may_restore=True)])[0]
+
+    equal(answer.verdict, Renewed.RESTORED)
+    equal(it.begin(it.attempt("other", "h2")), Begun.BUSY)
+    equal(it.renew(it.attempt("other", "h2")), Renewed.LOST)
+
+
+def a_retry_waits_for_its_attempt_and_older_ones_are_stale(it: StoreUnderTest) -> None:
+    it.begin(it.attempt(holder="h1"))
+    it.finish(it.attempt(holder="h1"), Outcome.RETRYING, wait_ms=60_000)
+
+    equal(it.begin(it.attempt(holder="h2", attempt=0)), Begun.STALE)
+    equal(it.begin(it.attempt(holder="h3", attempt=1)), Begun.RUN)
+    equal(it.finish(it.attempt(holder="h1"), Outcome.FAILED), Finished.LOST)
+
+
+def an_interrupted_run_may_begin_again_at_once(it: StoreUnderTest) -> None:
+    it.begin(it.attempt(holder="h1"))
+    equal(it.finish(it.attempt(holder="h1"), Outcome.INTERRUPTED), Finished.RECORDED)
+
+    answer = it.store.begin(it.attempt(holder="h2"), close_if_busy=False, grace_ms=0)
+
+    equal((answer.verdict, answer.starts), (Begun.RUN, 2))
+
+
+def an_end_recorded_twice_is_recorded_once(it: StoreUnderTest) -> None:
+    it.begin(it.attempt())
+
+    equal(it.finish(it.attempt(), Outcome.SUCCEEDED), Finished.RECORDED)
+    equal(it.finish(it.attempt(), Outcome.INTERRUPTED), Finished.RECORDED)
+
+    equal(it.begin(it.attempt(holder="h2")), Begun.DONE)
+
+
+def after_its_window_a_message_is_refused(it: StoreUnderTest) -> None:
+    late = it.attempt(not_after_ms=START_MS + 1000)
+    it.clock.advance(1000)
+    equal(it.begin(replace(late, run="just")), Begun.RUN)
+    it.finish(replace(late, run="just"), Outcome.SUCCEEDED)
+
+    it.clock.advance(1)
+
+    equal(it.begin(late), Begun.REFUSED)
+    it.clock.advance(10_000)
+    equal(it.begin(replace(late, run="just", holder="h2")), Begun.REFUSED)
+
+
+RUN_CHECKS = (
+    one_run_at_a_time_per_key,
+    a_run_that_ended_never_begins_again,
+    a_begin_asked_again_is_answered_the_same,
+    a_skip_because_the_key_is_held_is_for_good_and_repeats,
+    the_same_run_elsewhere_is_a_twin_until_its_lease_is_over,
+    renewal_keeps_a_lease_for_as_long_as_it_goes_on,
+    a_late_renewal_is_kept_only_if_nobody_had_the_key,
+    renewing_what_never_began_does_nothing,
+    a_forgotten_lease_is_restored_with_a_higher_token,
+    a_retry_waits_for_its_attempt_and_older_ones_are_stale,
+    an_interrupted_run_may_begin_again_at_once,
+    an_end_recorded_twice_is_recorded_once,
+    after_its_window_a_message_is_refused,
+)

@@ -1,0 +1,181 @@
+"""The examples, as they stand, on a real Redis with real beats and workers."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from celery_singleton_beat import SingletonScheduler
+from celery_singleton_beat.adapters.extension import extension_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from celery import Celery
+
+    from tests.rig.processes import CeleryRig
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+ROME = ZoneInfo("Europe/Rome")
+UTC = timezone.utc
+
+GOVERNS = r"standing='GOVERNS'"
+
+
+@pytest.fixture
+def start(make_celery: Callable[..., CeleryRig], redis_url: str) -> Callable[[str], CeleryRig]:
+    """A starter of an example: the rig of its module, on an empty Redis."""
+
+    def start(module: str) -> CeleryRig:
+        paths = os.pathsep.join([str(ROOT), str(EXAMPLES)])
+        return make_celery(module, {"REDIS_URL": redis_url, "PYTHONPATH": paths})
+
+    return start
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> Callable[[str], Celery]:
+    """A loader of an example's application, on the same Redis."""
+
+    def load(module: str) -> Celery:
+        monkeypatch.setenv("REDIS_URL", redis_url)
+        spec = importlib.util.spec_from_file_location(module, EXAMPLES / f"{module}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        loaded = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+        app: Celery = loaded.app
+        return app
+
+    return load
+
+
+def test_every_example_is_run_here() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+
+    untested = [path.stem for path in EXAMPLES.glob("*.py") if f'start("{path.stem}")' not in here]
+
+    assert untested == []
+
+
+def test_the_shop_ticks_once_a_second_with_two_beats(start: Callable[[str], CeleryRig]) -> None:
+    shop = start("shop")
+    worker = shop.worker()
+    beats = [shop.beat(), shop.beat()]
+
+    worker.wait_for(r"tick of \S+ \S+, fence \d+", 60)
+    seen = len(worker.lines)
+    for _ in range(4):
+        line = worker.wait_for("tick of ", 30, since=seen)
+        seen = worker.lines.index(line, seen) + 1
+    ticks = [
+        (datetime.fromisoformat(found[1]), int(found[2]))
+        for found in re.finditer(r"tick of (\S+ \S+), fence (\d+)", "\n".join(worker.lines))
+    ]
+
+    assert all(beat.running for beat in beats)
+    assert [at for at, _ in ticks] == [
+        ticks[0][0] + timedelta(seconds=n) for n in range(len(ticks))
+    ]
+    fences = [fence for _, fence in ticks]
+    assert fences == sorted(set(fences))
+
+
+def test_the_shops_report_is_planned_by_the_clock_of_rome(
+    start: Callable[[str], CeleryRig], load: Callable[[str], Celery]
+) -> None:
+    start("shop").beat().wait_for(GOVERNS, 60)
+
+    planned = planned_times(load("shop"), "report")
+
+    (at,) = planned
+    assert timedelta(0) < at - datetime.now(UTC) + timedelta(minutes=1) <= timedelta(minutes=6)
+    assert (at.astimezone(ROME).minute % 5, at.second, at.microsecond) == (0, 0, 0)
+
+
+def test_the_stores_jobs_are_planned_and_run(
+    start: Callable[[str], CeleryRig], load: Callable[[str], Celery]
+) -> None:
+    """S1-07, S1-08: 00:00 and 06:00 daily, TTL 10 min; every 30 min, TTL 5 min."""
+    rig = start("store_hours")
+    worker = rig.worker()
+    rig.beat().wait_for(GOVERNS, 60)
+    rig.run("call", "store.auto_close", name="call close").wait_ended(30)
+    rig.run("call", "store.open_reminder", name="call remind").wait_ended(30)
+
+    worker.wait_for(r"Task store\.auto_close\[.*succeeded", 30)
+    worker.wait_for(r"Task store\.open_reminder\[.*succeeded", 30)
+    app = load("store_hours")
+    closing, reminding = planned_times(app, "store-auto-close", "store-open-reminder")
+
+    assert (closing.hour in (0, 6), closing.minute, closing.second) == (True, 0, 0)
+    assert (reminding.minute in (0, 30), reminding.second) == (True, 0)
+    assert times_of_a_day(app, "store-auto-close") == ["00:00", "06:00"]
+    assert len(times_of_a_day(app, "store-open-reminder")) == 48
+    assert locks(app, "store.auto_close") == ("cron:store-auto-close", 600)
+    assert locks(app, "store.open_reminder") == ("cron:store-open-reminder", 300)
+
+
+def test_the_upkeep_jobs_are_planned_and_run(
+    start: Callable[[str], CeleryRig], load: Callable[[str], Celery]
+) -> None:
+    """S4-11: hourly; daily 02:00; every 30 s with 3 retries."""
+    rig = start("upkeep")
+    worker = rig.worker()
+    rig.beat().wait_for(GOVERNS, 60)
+    rig.run("call", "upkeep.hourly", name="call hourly").wait_ended(30)
+    rig.run("call", "upkeep.cleanup", name="call cleanup").wait_ended(30)
+
+    worker.wait_for(r"Task upkeep\.hourly\[.*succeeded", 30)
+    worker.wait_for(r"Task upkeep\.cleanup\[.*succeeded", 30)
+    worker.wait_for(r"Task upkeep\.check_health\[.*succeeded", 60)
+    app = load("upkeep")
+    hourly, nightly = planned_times(app, "hourly-task", "daily-cleanup")
+
+    assert (hourly.minute, hourly.second) == (0, 0)
+    assert (nightly.hour, nightly.minute, nightly.second) == (2, 0, 0)
+    assert len(times_of_a_day(app, "hourly-task")) == 24
+    assert times_of_a_day(app, "daily-cleanup") == ["02:00"]
+    assert len(times_of_a_day(app, "health-check")) == 24 * 60 * 2
+    assert locks(app, "upkeep.hourly") == ("hourly-task", 300)
+    assert locks(app, "upkeep.cleanup") == ("daily-cleanup", 3600)
+    assert locks(app, "upkeep.check_health") == ("health-check", 30)
+    options = app.tasks["upkeep.check_health"].singleton_options
+    assert (options.on_locked, options.lock_retries, options.lock_retry_delay_ms) == (
+        "retry",
+        3,
+        500,
+    )
+
+
+def planned_times(app: Celery, *entries: str) -> list[datetime]:
+    """When the store looks at entries next, as the running beat left it there."""
+    store: Any = extension_of(app).store
+    slots = store.slots(entries).slots
+    store.close()
+    return [datetime.fromtimestamp(slot.slot_ms / 1000, UTC) for slot in slots]
+
+
+def times_of_a_day(app: Celery, entry: str) -> list[str]:
+    """All times of an ordinary day at which an entry is due."""
+    rule = SingletonScheduler(app, lazy=True).timings[entry].recurrence
+    midnight_ms = int(datetime(2026, 3, 3, tzinfo=UTC).timestamp() * 1000)
+    found, at_ms = [], rule.next_after(midnight_ms - 1)
+    while at_ms is not None and at_ms < midnight_ms + 86_400_000:
+        found.append(datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%H:%M"))
+        at_ms = rule.next_after(at_ms)
+    return found
+
+
+def locks(app: Celery, task: str) -> tuple[str | None, float]:
+    """A task's lock key, and its TTL in seconds."""
+    options = app.tasks[task].singleton_options
+    return options.lock_key, options.lock_ttl_ms / 1000

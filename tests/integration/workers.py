@@ -1,0 +1,191 @@
+"""A shop with real workers: what the worker tests start, send, open and watch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import redis
+from celery import Celery
+
+from celery_singleton_beat.protocol.run import Lock, Run
+from celery_singleton_beat.store.keys import Keys
+from tests.integration.worker_app import VARIABLE
+from tests.rig.processes import CeleryRig, Proc, Processes
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Callable
+
+    from celery.result import AsyncResult
+
+    from celery_singleton_beat.demo.server import EmbeddedServer
+    from tests.rig.witness import Tally, Witness
+
+MODULE = "tests.integration.worker_app"
+ENOUGH = 40.0
+QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+TTL_MS = 3000
+
+# Restored two seconds after a message was not acknowledged, looked for every half second.
+IMPATIENT = {
+    "visibility_timeout": 2,
+    "unacked_restore_interval": 0.5,
+    "unacked_restore_throttle": 1,
+}
+
+
+class Shop:
+    """One application on one Redis of its own, and a client that knows tasks by name only."""
+
+    def __init__(
+        self, server: EmbeddedServer, processes: Processes, cwd: pathlib.Path, **conf: Any
+    ) -> None:
+        assert processes.witness is not None
+        self.server, self.witness = server, processes.witness
+        self.conf: dict[str, Any] = {
+            "broker_url": server.url(0),
+            "result_backend": server.url(1),
+            "singleton_beat_redis_url": server.url(2),
+            "singleton_beat_lock_ttl": TTL_MS / 1000,
+            "worker_prefetch_multiplier": 1,
+            "broker_connection_retry_on_startup": True,
+            **conf,
+        }
+        self.keys = Keys(f"csb:{self.conf.get('main', 'shop')}")
+        self._rig = CeleryRig(processes, MODULE, {}, cwd)
+        self.client = Celery("client", broker=server.url(0), backend=server.url(1))
+        self._gates: dict[str, int] = {}
+        self.store = redis.Redis.from_url(server.url(2), decode_responses=True)
+
+    def worker(
+        self, pool: str = "prefork", concurrency: int = 2, *arguments: str, **conf: Any
+    ) -> Proc:
+        """A worker that is ready; ``conf`` is added to the application's."""
+        return self._rig.worker(
+            "--pool", pool, *QUIET, *arguments, concurrency=concurrency, env=self._env(conf)
+        )
+
+    def run(self, *arguments: str, name: str, **conf: Any) -> Proc:
+        """Any Celery command of the application."""
+        return self._rig.run(*arguments, name=name, env=self._env(conf))
+
+    def send(self, task: str, key: str, *steps: tuple[str, Any], **options: Any) -> AsyncResult:
+        """A message for a task that this process does not have."""
+        for verb, argument in steps:
+            if verb.endswith("gate"):
+                self.gate(argument)
+        return self.client.send_task(f"shop.{task}", args=[key, list(steps)], **options)
+
+    def gate(self, name: str) -> int:
+        """A gate, shut."""
+        if name not in self._gates:
+            path = self.witness.directory / f"gate-{name}"
+            os.mkfifo(path)
+            self._gates[name] = os.open(path, os.O_RDWR)
+        return self._gates[name]
+
+    def let(self, name: str, count: int = 1) -> None:
+        """Let so many bodies through a gate: those that wait, or those that come."""
+        os.write(self.gate(name), b"x" * count)
+
+    def began(self, key: str, times: int = 1) -> Tally:
+        """The facts once so many bodies of that key have begun."""
+        return self.witness.wait_until(lambda tally: tally.started(key) >= times, ENOUGH)
+
+    def ended(self, key: str, times: int = 1) -> Tally:
+        """The facts once so many bodies of that key have ended."""
+        return self.witness.wait_until(lambda tally: tally.ended(key) >= times, ENOUGH)
+
+    def told(self, kind: str, key: str, times: int = 1) -> dict[str, Any]:
+        """The so-manieth thing of that kind that bodies of that key told."""
+
+        def found() -> list[dict[str, Any]]:
+            facts = self.witness.facts()
+            return [fact for fact in facts if fact["kind"] == kind and fact.get("key") == key]
+
+        self.witness.wait_until(lambda _: len(found()) >= times, ENOUGH)
+        return found()[times - 1]
+
+    def bodies(self, key: str) -> list[dict[str, Any]]:
+        """What each body of that key told when it began, in the order of their beginnings."""
+        facts = [f for f in self.witness.facts() if f["kind"] == "begin" and f["key"] == key]
+        return sorted(facts, key=lambda fact: fact["at_ns"])
+
+    def lock(self, key: str) -> Lock | None:
+        """The store's record of a lock key."""
+        text = self.store.get(self.keys.lock(key))
+        return Lock.from_text(str(text)) if text else None
+
+    def run_record(self, run: str) -> Run | None:
+        """The store's record of a run."""
+        text = self.store.get(self.keys.run(run))
+        return Run.from_text(str(text)) if text else None
+
+    def wait_lock(self, key: str, reached: Callable[[Lock | None], bool]) -> Lock | None:
+        """The record of a lock key, once it is as wanted: the server tells of each change."""
+        self._wait_change(self.keys.lock(key), lambda: reached(self.lock(key)))
+        return self.lock(key)
+
+    def wait_run(self, run: str, reached: Callable[[Run | None], bool]) -> Run | None:
+        """The record of a run, once it is as wanted."""
+        self._wait_change(self.keys.run(run), lambda: reached(self.run_record(run)))
+        return self.run_record(run)
+
+    def wait_free(self, key: str) -> None:
+        """Wait until nobody holds a lock key."""
+        self.wait_lock(key, lambda lock: lock is None)
+
+    def wait_renewed(self, key: str, ttls: float, ttl_ms: int = TTL_MS) -> None:
+        """Wait until one holder has had a lock key for so many times its TTL."""
+        wanted_ms = int(ttls * ttl_ms)
+        self.wait_lock(
+            key, lambda lock: bool(lock and lock.deadline_ms - lock.acquired_ms >= wanted_ms)
+        )
+
+    def store_now_ms(self) -> int:
+        """The time by the store's clock."""
+        seconds, micros = self.store.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def calls(self, script: str) -> int:
+        """How often a script's own mark was seen: calls of EVALSHA by the server's count."""
+        stats: Any = self.store.info("commandstats")
+        return int(stats.get(f"cmdstat_{script}", {}).get("calls", 0))
+
+    def close(self) -> None:
+        """Let go of what this process holds."""
+        for gate in self._gates.values():
+            os.close(gate)
+        self.client.close()
+        with contextlib.suppress(Exception):
+            self.client.backend.client.close()
+        self.store.close()
+
+    def _env(self, conf: dict[str, Any]) -> dict[str, str]:
+        return {VARIABLE: json.dumps({**self.conf, **conf})}
+
+    def _wait_change(self, name: str, reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + ENOUGH
+        self.store.config_set("notify-keyspace-events", "KA")
+        with self.store.pubsub(ignore_subscribe_messages=True) as changes:
+            changes.subscribe(f"__keyspace@2__:{name}")
+            while not reached():
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    msg = f"{name} did not become so: {self.store.get(name)}"
+                    raise TimeoutError(msg)
+                changes.get_message(timeout=min(left, 1.0))
+
+
+def occurrence(
+    entry: str = "nightly", scheduled_ms: int = 1_700_000_000_000, **fields: Any
+) -> dict[str, Any]:
+    """The headers of an occurrence's message."""
+    header = {"entry": entry, "scheduled_ms": scheduled_ms, "cause": "", "previous_ms": None}
+    return {"singleton_occurrence": {**header, "not_after_ms": 0, **fields}}
+
+
