@@ -26,7 +26,7 @@ from celery_singleton_beat.adapters.entries import (
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.publisher import CeleryPublisher
 from celery_singleton_beat.engine.dispatcher import Dispatcher, Pace
-from celery_singleton_beat.errors import EntryError, StoreError
+from celery_singleton_beat.errors import ConfigurationError, EntryError, StoreError
 from celery_singleton_beat.protocol.entry import Timing, configuration_digest
 from celery_singleton_beat.protocol.occurrence import HEADER
 from celery_singleton_beat.store.memory_store import MemoryStore
@@ -125,6 +125,8 @@ class SingletonScheduler(Scheduler):
         """Dispatch what is due, then wait, at most a second, for what is due next."""
         try:
             wait_ms = self.dispatcher.tick()
+        except ConfigurationError:
+            raise
         except Exception as error:
             logger.exception("A tick met an error that nobody foresaw")
             self._extension.events.emit(happened.TickFailed(repr(error)))

@@ -119,19 +119,25 @@ class Wire:
     def _ask(
         self, connection: Any, script: Script, keys: Sequence[str], args: Sequence[str | int]
     ) -> Any:
-        command = ("EVALSHA", script.sha, len(keys), *keys, *args)
         was_open = connection._sock is not None  # noqa: SLF001  # no public way to ask
         try:
-            return self._exchange(connection, command)
-        except NoScriptError:
-            self._exchange(connection, ("SCRIPT", "LOAD", script.source))
-            return self._exchange(connection, command)
+            return self._run(connection, script, keys, args)
         except (AuthenticationError, SlowServer):
             raise
         except (DeadConnection, OSError):
             if not was_open:
                 raise
-            connection.disconnect()
+        connection.disconnect()
+        return self._run(connection, script, keys, args)
+
+    def _run(
+        self, connection: Any, script: Script, keys: Sequence[str], args: Sequence[str | int]
+    ) -> Any:
+        command = ("EVALSHA", script.sha, len(keys), *keys, *args)
+        try:
+            return self._exchange(connection, command)
+        except NoScriptError:
+            self._exchange(connection, ("SCRIPT", "LOAD", script.source))
             return self._exchange(connection, command)
 
     @staticmethod
@@ -146,18 +152,18 @@ class Wire:
             return self._idle.pop()
         except IndexError:
             pass
-        if self._pool is None:
-            self._pool = self._client().connection_pool
-        return self._pool.make_connection()
-
-    def _client(self) -> Any:
         try:
-            if self._url.startswith("sentinel"):
-                return _sentinel_client(self._url, dict(self._options))
-            return redis.Redis.from_url(self._url, **self._options)
+            if self._pool is None:
+                self._pool = self._client().connection_pool
+            return self._pool.make_connection()
         except (TypeError, ValueError) as error:
             msg = f"the store's URL ({self.address}) or singleton_beat_redis_options: {error}"
             raise ConfigurationError(msg) from error
+
+    def _client(self) -> Any:
+        if self._url.startswith("sentinel"):
+            return _sentinel_client(self._url, dict(self._options))
+        return redis.Redis.from_url(self._url, **self._options)
 
     def _meant(self, error: ResponseError) -> Exception:
         text = str(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery_singleton_beat.protocol.claim import Adopted, Settled, Slot
 from celery_singleton_beat.store.port import Adoption, Standing
-from celery_singleton_beat.testing.harness import START_MS, StoreUnderTest, equal
+from celery_singleton_beat.testing.harness import HOLD_MS, START_MS, StoreUnderTest, equal
 
 
 def only_the_governing_configuration_claims(it: StoreUnderTest) -> None:
@@ -76,6 +76,10 @@ def adoption_is_compare_and_set_and_leaves_a_live_hold_alone(it: StoreUnderTest)
     )
 
     equal(verdicts, [Adopted.CHANGED, Adopted.HELD, Adopted.ADOPTED])
+    it.clock.advance(HOLD_MS - 1)
+    equal(it.store.adopt("a", [Adoption("x", held, planned)], done=False), [Adopted.HELD])
+    it.clock.advance(1)
+    equal(it.store.adopt("a", [Adoption("x", held, planned)], done=False), [Adopted.ADOPTED])
 
 
 def who_does_not_govern_plans_nothing(it: StoreUnderTest) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
+from tests.rig.witness import key_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -102,7 +104,7 @@ class Facts:
         self.ended: collections.Counter[str] = collections.Counter()
         self.published: collections.Counter[str] = collections.Counter()
         self.events: collections.Counter[str] = collections.Counter()
-        self.superseded: dict[str, str] = {}
+        self.missed: list[dict[str, Any]] = []
         self.latest_ms = 0
 
     def wait_until(
@@ -131,6 +133,17 @@ class Facts:
         """Return when an occurrence of that time, or of a later one, has begun."""
         self.wait_until(lambda facts: facts.latest_ms >= moment_ms, timeout_seconds)
 
+    def superseded(self, periods_ms: Mapping[str, int]) -> dict[str, str]:
+        """What was recorded as left out, and the later occurrence that stands for each."""
+        return {
+            key_of(missed["entry"], at_ms): key_of(missed["entry"], missed["by_ms"])
+            for missed in self.missed
+            if missed["by_ms"] is not None
+            for at_ms in range(
+                missed["first_ms"], missed["last_ms"] + 1, periods_ms[missed["entry"]]
+            )
+        }
+
     def read(self) -> None:
         """Look at what is new."""
         facts = self._witness.facts()
@@ -150,7 +163,8 @@ class Facts:
             case "OccurrencePublished":
                 event = fact["told"]
                 self.published[f"{event['entry']}@{event['scheduled_ms']}"] += 1
-                self.events[fact["kind"]] += 1
+            case "OccurrencesMissed":
+                self.missed.append(fact["told"])
             case kind:
                 self.events[kind] += 1
 

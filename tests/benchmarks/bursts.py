@@ -116,7 +116,8 @@ def _attempt(burst: Burst, servers: Servers, lead_s: float) -> Cost:
     if said["ready_at"] > due_s:
         raise NotReadyInTime(f"ready {said['ready_at'] - due_s:.1f} s after the due moment")
     if len(walls_s) < burst.bursts or not said["dispatched"]:
-        raise NotReadyInTime(f"{said['dispatched']} dispatched in {len(walls_s)} whole bursts")
+        last_words = child.lines[-2] if len(child.lines) > 1 else "it said nothing"
+        raise NotReadyInTime(f"{said['dispatched']} dispatched: {last_words}")
     return Cost(
         messages=burst.bursts * burst.per_burst,
         walls_s=walls_s,

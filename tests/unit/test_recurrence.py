@@ -159,6 +159,7 @@ def test_there_is_no_latest_before_the_first() -> None:
     assert latest_until(Counting(hourly), 3_599_999, 1) is None
     assert latest_until(Counting(hourly), 3_600_000, 3_600_000) == 3_600_000
     assert latest_until(Counting(hourly), 3_600_000, 3_600_001) is None
+    assert latest_until(Counting(hourly), 3_601_000, 3_600_000) == 3_600_000
 
 
 def test_an_interval_counts_from_the_epoch_and_not_from_its_start() -> None:

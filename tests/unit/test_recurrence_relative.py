@@ -11,7 +11,7 @@ from celery.schedules import schedule
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celery_singleton_beat.protocol.recurrence import is_due_at, occurrences
+from celery_singleton_beat.protocol.recurrence import is_due_at, latest_until, occurrences
 from celery_singleton_beat.protocol.relative import RelativeInterval
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -20,6 +20,15 @@ SINCE_CELERY_5_7 = tuple(map(int, celery.__version__.split(".")[:2])) >= (5, 7)
 LENGTHS = st.integers(1, 59) | st.sampled_from(
     [60, 90, 120, 900, 3599, 3600, 5400, 7200, 86_399, 86_400, 129_600, 172_800, 604_800]
 )
+CHANGES = [
+    ("Europe/Rome", "2026-03-29T01:00+00:00"),
+    ("Europe/Rome", "2026-10-25T01:00+00:00"),
+    ("America/Santiago", "2026-04-05T03:00+00:00"),
+    ("America/Santiago", "2026-09-06T04:00+00:00"),
+    ("America/Havana", "2026-11-01T05:00+00:00"),
+    ("Australia/Lord_Howe", "2026-04-04T15:00+00:00"),
+    ("Australia/Lord_Howe", "2026-10-03T15:30+00:00"),
+]
 
 
 def _celerys_next(seconds: int, after: datetime) -> datetime:
@@ -55,17 +64,7 @@ def test_where_clocks_do_not_change_it_is_celerys(
 @given(
     seconds=LENGTHS,
     minutes=st.integers(-3000, 3000),
-    change=st.sampled_from(
-        [
-            ("Europe/Rome", "2026-03-29T01:00+00:00"),
-            ("Europe/Rome", "2026-10-25T01:00+00:00"),
-            ("America/Santiago", "2026-04-05T03:00+00:00"),
-            ("America/Santiago", "2026-09-06T04:00+00:00"),
-            ("America/Havana", "2026-11-01T05:00+00:00"),
-            ("Australia/Lord_Howe", "2026-04-04T15:00+00:00"),
-            ("Australia/Lord_Howe", "2026-10-03T15:30+00:00"),
-        ]
-    ),
+    change=st.sampled_from(CHANGES),
 )
 def test_where_clocks_change_it_is_celerys_since_5_7(
     seconds: int, minutes: int, change: tuple[str, str]
@@ -75,6 +74,26 @@ def test_where_clocks_change_it_is_celerys_since_5_7(
     after = utc.astimezone(ZoneInfo(zone))
 
     assert _ours(seconds, after) == _celerys_next(seconds, after)
+
+
+@given(
+    seconds=LENGTHS,
+    hours=st.tuples(st.integers(1, 6), st.integers(1, 30)),
+    change=st.sampled_from(CHANGES),
+)
+def test_the_latest_across_a_change_is_the_one_that_walking_ends_at(
+    seconds: int, hours: tuple[int, int], change: tuple[str, str]
+) -> None:
+    zone, at = change
+    rule = RelativeInterval(seconds * 1000, ZoneInfo(zone))
+    change_ms = (datetime.fromisoformat(at) - EPOCH) // MILLISECOND
+    start_ms = rule.next_after(change_ms - hours[0] * 3_600_000)
+    assert start_ms is not None
+    until_ms = max(start_ms, change_ms + hours[1] * 600_000)
+
+    walked = [start_ms, *occurrences(rule, start_ms, until_ms)]
+
+    assert latest_until(rule, until_ms, start_ms) == walked[-1]
 
 
 def _local(seconds: int, zone: str, after: str, until: str) -> list[str]:
