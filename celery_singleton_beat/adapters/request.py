@@ -13,12 +13,19 @@ import os
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request
 
 from celery_singleton_beat.adapters.extension import extension_of
-from celery_singleton_beat.adapters.ticket import FIELD, Ticket, new_attempt, open_ticket
+from celery_singleton_beat.adapters.ticket import (
+    FIELD,
+    Ticket,
+    is_celerys_own,
+    new_attempt,
+    open_ticket,
+)
 from celery_singleton_beat.protocol.run import Outcome
 
 if TYPE_CHECKING:
@@ -42,7 +49,9 @@ class SingletonRequest(Request):
     def on_failure(
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
     ) -> Any:
-        error = getattr(exc_info.exception, "exc", None) or exc_info.exception
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):  # not by attribute: a Retry has one, too
+            error = error.exc
         if isinstance(error, TimeLimitExceeded):
             self.let_go_when_gone()
         outcome, is_gone = _outcome_of(error, is_cancelled=self._already_cancelled)
@@ -79,7 +88,10 @@ class SingletonRequest(Request):
 
     def let_go_when_gone(self) -> None:
         """Stop renewing after a hard limit: its process is about to be killed, and not dead yet."""
-        comes_back = self.task.acks_late and not self.task.acks_on_timeout
+        acks = getattr(self.task, "acks_on_timeout", None)
+        if acks is None:  # before Celery 5.7 one option stood for both
+            acks = self.task.acks_on_failure_or_timeout
+        comes_back = self.task.acks_late and not acks
         outcome = Outcome.INTERRUPTED if comes_back else Outcome.FAILED
         # With gevent the task was in this process, and has been unwound already.
         self.let_go(outcome, pid=None if self.worker_pid == os.getpid() else self.worker_pid)
@@ -99,7 +111,8 @@ class SingletonRequest(Request):
 def _opening(execute: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(execute)
     def execute_using_pool(self: SingletonRequest, pool: Any, **kwargs: Any) -> Any:
-        self.take_in_hand()
+        if not is_celerys_own(self.task):
+            self.take_in_hand()
         try:
             return execute(self, pool, **kwargs)
         except BaseException:

@@ -11,12 +11,19 @@ from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from celery import Task, signals, states
-from celery.exceptions import Ignore, Reject
+from celery.app.task import Context
+from celery.exceptions import Ignore, Reject, Retry
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.options import TaskOptions, read_options
-from celery_singleton_beat.adapters.ticket import FIELD, new_attempt, open_ticket
+from celery_singleton_beat.adapters.ticket import (
+    FIELD,
+    is_celerys_own,
+    new_attempt,
+    open_ticket,
+)
+from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.adapters.worker import wire
 from celery_singleton_beat.engine.lease import Lease
 from celery_singleton_beat.errors import Locked, StoreError
@@ -24,7 +31,7 @@ from celery_singleton_beat.protocol.occurrence import Occurrence
 from celery_singleton_beat.protocol.run import Attempt, Begun, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from celery import Celery
 
@@ -138,6 +145,8 @@ class SingletonTask(Task):
         request = self.request
         if request.called_directly or request.is_eager or self._run_in_hand is not None:
             return
+        if is_celerys_own(self):
+            return
         _begin(self, args, kwargs)
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:
@@ -152,9 +161,17 @@ class SingletonTask(Task):
             elif delay_s is None:
                 delay_s = self.default_retry_delay
             run.is_retrying = True
-            wait_ms = max(int(delay_s * 1000), 0)
+            wait_ms = max(int((delay_s or 0) * 1000), 0)
             _finish(self, run, Outcome.RETRYING, wait_ms=wait_ms)
-        return super().retry(*args, **kwargs)
+        try:
+            return super().retry(*args, **kwargs)
+        except Retry:
+            raise
+        except BaseException:
+            # No retries left, or none published: the run ends with this attempt.
+            if run is not None:
+                run.is_retrying = False
+            raise
 
 
 def _guarded(before_start: Callable[..., Any]) -> Callable[..., Any]:
@@ -253,8 +270,27 @@ def _skip(task: SingletonTask, run: _RunInHand, reason: str, holder: str = "") -
         happened.RunSkipped(task.name, attempt.run, attempt.key, reason, holder)
     )
     result = {"singleton_skipped": reason, "lock_key": attempt.key, "holder": holder}
-    task.backend.mark_as_done(attempt.run, result, request, store_result=not request.ignore_result)
+    for context in (request, *_followers(request.chain)):
+        # What a chain would have run next is left out too; its caller waits for the last result.
+        task.backend.mark_as_done(
+            context.id, result, context, store_result=not request.ignore_result
+        )
     raise Ignore(reason)
+
+
+def _followers(chain: Any) -> Iterator[Context]:
+    """Name the results of a chain's further members, as Celery does when one of them fails."""
+    members = list(chain or ())
+    while members:
+        member = members.pop()
+        context = Context(member)
+        context.update(context.options or {})
+        context.id = (context.options or {}).get("task_id")
+        context.group = (context.options or {}).get("group_id")
+        if context.id is not None:
+            yield context
+        if member.get("subtask_type") == "chord" and (member.get("kwargs") or {}).get("body"):
+            members.append(member["kwargs"]["body"])
 
 
 def _postpone(task: SingletonTask, run: _RunInHand, reason: str, delay_ms: int) -> None:
@@ -306,6 +342,7 @@ def _goes_on_without(
         case "skip":
             _skip(task, run, f"store away: {error}")
         case _:
+            run.heartbeat.board.mark(run.index, Stage.POSTPONED)
             try:
                 _queue_again(task, "store away", delay_ms)
             except Exception:  # noqa: BLE001  # whatever the broker's library raises
@@ -327,10 +364,23 @@ def end_run(sender: Any = None, state: str | None = None, retval: Any = None, **
     if run is None:
         return
     outcome = _outcome(state, retval)
-    if run.lease is not None and not (run.is_retrying and outcome is Outcome.RETRYING):
+    if run.lease is not None and not run.is_retrying:
         _finish(sender, run, outcome)
+    if run.is_retrying:
+        _leave_to_retry(run, outcome)
+        outcome = Outcome.RETRYING
     if run.is_own:
         run.heartbeat.end(run.index, outcome)
+
+
+def _leave_to_retry(run: _RunInHand, outcome: Outcome) -> None:
+    """However the body ended after it: the retry is published, and is the run's next attempt."""
+    board = run.heartbeat.board
+    if board.stage(run.index) is Stage.RETRYING:
+        board.mark(run.index, Stage.FINISHED)
+    elif outcome is not Outcome.RETRYING:
+        # The store was away, and the main process takes this end for the run's.
+        board.mark(run.index, Stage.POSTPONED)
 
 
 def _outcome(state: str | None, retval: Any) -> Outcome:

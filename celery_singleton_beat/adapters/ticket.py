@@ -72,6 +72,14 @@ def new_attempt(
     ), occurrence
 
 
+def is_celerys_own(task: Any) -> bool:
+    """Tell whether a task is built into Celery (a singleton where the application's class is).
+
+    ``celery.chord_unlock``, ``celery.map`` and the like work for all tasks at once.
+    """
+    return str(task.name).startswith("celery.")
+
+
 def open_ticket(heartbeat: Heartbeat, task: Any, attempt: Attempt) -> int | None:
     """Let a heartbeat take an attempt in hand; None if its board is full."""
     return heartbeat.open(attempt, renew_ms=task.singleton_options.renew_ms)

@@ -166,7 +166,7 @@ def planned_times(app: Celery, *entries: str) -> list[datetime]:
 
 def times_of_a_day(app: Celery, entry: str) -> list[str]:
     """All times of an ordinary day at which an entry is due."""
-    rule = SingletonScheduler(app, lazy=True).timings[entry].recurrence
+    rule = SingletonScheduler(app).timings[entry].recurrence
     midnight_ms = int(datetime(2026, 3, 3, tzinfo=UTC).timestamp() * 1000)
     found, at_ms = [], rule.next_after(midnight_ms - 1)
     while at_ms is not None and at_ms < midnight_ms + 86_400_000:

@@ -152,14 +152,15 @@ def test_a_hard_limit_frees_the_key_when_the_process_is_gone(
     """S0-20, S0-21: not before its process has ended, and without waiting for a long TTL."""
     shop = make_shop(singleton_beat_lock_ttl=60)
     worker = shop.worker(concurrency=1)
-    shop.send("early", "slow", ("gate", "g"), time_limit=1)
+    shop.send("early", "slow", ("stubborn gate", "g"), time_limit=1)
     process = shop.began("slow").bodies["slow"][0].process
 
+    shop.told("refused to end", "slow")
     shop.wait_free("early:slow")
 
     assert process not in worker.group()
     worker.wait_for("Hard time limit", ENOUGH)
-    shop.send("early", "slow").get(timeout=ENOUGH)
+    assert shop.send("early", "slow").get(timeout=ENOUGH)["token"]
 
 
 def test_a_soft_limit_ends_the_lease_with_the_body_and_not_before(
@@ -174,6 +175,7 @@ def test_a_soft_limit_ends_the_lease_with_the_body_and_not_before(
     rival = shop.send("early", "soft").get(timeout=ENOUGH)
     shop.let("g2")
     stubborn.get(timeout=ENOUGH)
+    shop.wait_free("early:soft")
     broken = shop.send("early", "soft", ("gate", "g1"), soft_time_limit=1)
     failure = broken.get(timeout=ENOUGH, propagate=False)
 

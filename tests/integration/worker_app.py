@@ -54,6 +54,15 @@ def at_gate(_task: Any, _key: str, gate: str) -> None:
         opening.read(1)
 
 
+def at_gate_whatever_comes(task: Any, key: str, gate: str) -> None:
+    """Wait at a gate, also when the process is asked to end."""
+    while True:
+        try:
+            return at_gate(task, key, gate)
+        except SystemExit:
+            fact("refused to end", key=key)
+
+
 def at_gate_unless_warned(task: Any, key: str, gate: str) -> None:
     """Wait at a gate; of a soft time limit, tell and go on."""
     try:
@@ -143,6 +152,7 @@ def ignore(_task: Any, _key: str, _: None) -> None:
 
 STEPS: dict[str, Callable[[Any, str, Any], None]] = {
     "gate": at_gate,
+    "stubborn gate": at_gate_whatever_comes,
     "patient gate": at_gate_unless_warned,
     "hold": hold_the_interpreter,
     "until lost": wait_until_lost,
