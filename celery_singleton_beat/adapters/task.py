@@ -201,6 +201,8 @@ def _begin(task: SingletonTask, args: Any, kwargs: Any) -> None:
                 grace_ms=extension.settings.lock_ttl_ms,
             )
         except StoreError as error:
+            if extension.guard.is_first_failure():
+                extension.events.emit(happened.StoreLost(str(error)))
             if _goes_on_without(task, run, error, delay_ms):
                 return
             # Neither store nor broker: nothing else can run here either.
@@ -208,6 +210,8 @@ def _begin(task: SingletonTask, args: Any, kwargs: Any) -> None:
             delay_ms = min(delay_ms * 2, _LONGEST_DELAY_MS)
         else:
             break
+    if (away_ms := extension.guard.ended_failure_ms()) is not None:
+        extension.events.emit(happened.StoreBack(away_ms))
     _act_on(task, run, answer, closes=closes)
 
 

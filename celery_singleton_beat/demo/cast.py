@@ -178,6 +178,8 @@ class Cast:
             "CELERY_BROKER_URL": self.server.url(),
             "PYTHONPATH": paths,
             "PYTHONUNBUFFERED": "1",
+            # Killed processes leave their temporary files; here they go with ours.
+            "TMPDIR": self.facts,
             facts.VARIABLE: self.facts,
         }
 

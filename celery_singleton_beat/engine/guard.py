@@ -24,6 +24,19 @@ class Guard:
     def __init__(self, store: Store, *, clock_ms: Callable[[], int] = boot_ms) -> None:
         self._store = store
         self._clock_ms = clock_ms
+        self._failing_since_ms: int | None = None
+
+    def is_first_failure(self) -> bool:
+        """Note that the store did not answer; tell whether that is news."""
+        is_news = self._failing_since_ms is None
+        if is_news:
+            self._failing_since_ms = self._clock_ms()
+        return is_news
+
+    def ended_failure_ms(self) -> int | None:
+        """Note that the store answered; tell how long it did not, if that is news."""
+        since_ms, self._failing_since_ms = self._failing_since_ms, None
+        return None if since_ms is None else self._clock_ms() - since_ms
 
     def begin(
         self, attempt: Attempt, board: Board, index: int, *, close_if_busy: bool, grace_ms: int

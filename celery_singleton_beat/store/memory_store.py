@@ -116,6 +116,8 @@ class MemoryStore:
             )
 
     def settle(self, digest: str, settlements: Sequence[Settlement]) -> list[Settled]:
+        if not settlements:
+            return []
         with self._guard:
             now_ms, state = self._enter(), self._state
             verdicts = []
@@ -131,6 +133,8 @@ class MemoryStore:
             return verdicts
 
     def slots(self, entries: Sequence[str]) -> SlotsAnswer:
+        if not entries:
+            return SlotsAnswer(())
         with self._guard:
             self._enter()
             return SlotsAnswer(tuple(self._state.slots.get(name) for name in entries))
@@ -183,6 +187,8 @@ class MemoryStore:
             return BeginAnswer(verdict, now_ms)
 
     def renew(self, renewals: Sequence[Renewal]) -> list[RenewAnswer]:
+        if not renewals:
+            return []
         with self._guard:
             now_ms, answers = self._enter(), []
             for renewal in renewals:
@@ -200,6 +206,8 @@ class MemoryStore:
             return answers
 
     def finish(self, endings: Sequence[Ending]) -> list[Finished]:
+        if not endings:
+            return []
         with self._guard:
             now_ms, verdicts = self._enter(), []
             for ending in endings:

@@ -89,9 +89,15 @@ class Deployment:
         seconds, micros = self.store.time()
         return seconds * 1000 + micros // 1000
 
+    def holds(self) -> dict[str, int]:
+        """The entries that somebody has claimed, and until when."""
+        found = self.store.zrange("{csb:acceptance}:held", 0, -1, withscores=True)
+        return {name.decode(): int(until_ms) for name, until_ms in found}
+
 
 SCHEDULER = "celery_singleton_beat:SingletonScheduler"
 GOVERNS = "standing='GOVERNS'"
+STANDS_BY = "standing='STANDS_BY'"
 
 
 class Facts:
@@ -103,6 +109,7 @@ class Facts:
         self.begun: collections.Counter[str] = collections.Counter()
         self.ended: collections.Counter[str] = collections.Counter()
         self.published: collections.Counter[str] = collections.Counter()
+        self.published_ns: dict[str, int] = {}
         self.events: collections.Counter[str] = collections.Counter()
         self.missed: list[dict[str, Any]] = []
         self.latest_ms = 0
@@ -161,8 +168,9 @@ class Facts:
             case "end":
                 self.ended[fact["key"]] += 1
             case "OccurrencePublished":
-                event = fact["told"]
-                self.published[f"{event['entry']}@{event['scheduled_ms']}"] += 1
+                key = key_of(fact["told"]["entry"], fact["told"]["scheduled_ms"])
+                self.published[key] += 1
+                self.published_ns.setdefault(key, fact["at_ns"])
             case "OccurrencesMissed":
                 self.missed.append(fact["told"])
             case kind:

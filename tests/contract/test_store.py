@@ -19,7 +19,7 @@ Make = Callable[[Callable[[], int]], Store]
 @pytest.fixture(params=["memory", "redis"])
 def make(request: pytest.FixtureRequest) -> Make:
     if request.param == "memory":
-        return lambda clock: MemoryStore(clock)
+        return MemoryStore
     url = request.getfixturevalue("redis_url")
     made = 0
 

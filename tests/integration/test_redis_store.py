@@ -71,10 +71,9 @@ def test_a_foreign_value_under_our_keys_is_named_and_not_overwritten(
         client.delete(getattr(Keys("shop"), key))
         client.set(getattr(Keys("shop"), key), "somebody's")
 
+        reads = (lambda: store.slots(["x"])) if key == "slots" else (lambda: claim(store))
         with pytest.raises(StoreCorrupt, match="something foreign"):
-            if key == "slots":
-                store.slots(["x"])
-            claim(store)
+            reads()
 
         assert client.get(getattr(Keys("shop"), key)) == b"somebody's"
 

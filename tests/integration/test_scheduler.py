@@ -18,7 +18,7 @@ from celery_singleton_beat import SingletonScheduler, SingletonTask, subscribe
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.errors import ConfigurationError
 from celery_singleton_beat.events import Event
-from celery_singleton_beat.protocol.claim import Settlement
+from celery_singleton_beat.protocol.claim import Settled, Settlement
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.occurrence import HEADER, NAMESPACE
 from celery_singleton_beat.store.redis_store import RedisStore
@@ -273,7 +273,7 @@ def test_building_a_scheduler_opens_nothing() -> None:
 
 
 def test_without_a_store_the_error_says_what_to_set() -> None:
-    """C18"""
+    """C18: nothing is guessed."""
     app = Celery("shop", broker="amqp://", set_as_current=False)
 
     with pytest.raises(ConfigurationError, match="singleton_beat_redis_url"):
@@ -306,4 +306,4 @@ def test_an_entry_that_nobody_knows_keeps_its_slot_and_is_not_looked_at(beat: Ma
     (slot,) = store.slots(["daily"]).slots
     assert slot is not None
     assert slot.due_ms == ABSENT
-    assert not store.settle("x", [Settlement("daily", slot.fence + 1, slot)])[0].value == "GONE"
+    assert store.settle("x", [Settlement("daily", slot.fence + 1, slot)]) == [Settled.LOST]

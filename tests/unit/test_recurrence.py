@@ -62,7 +62,7 @@ def crontabs() -> st.SearchStrategy[Recurrence]:
         hours: set[int],
         weekdays: set[int],
         zone: str,
-        wild: bool,  # noqa: FBT001
+        wild: bool,
     ) -> Recurrence:
         rest = (range(1, 32), range(1, 13))
         return Crontab(minutes, hours, weekdays, *rest, zone=ZoneInfo(zone), hours_are_wild=wild)
@@ -93,7 +93,7 @@ def test_the_latest_is_the_one_that_walking_from_the_start_ends_at(
     recurrence: Recurrence,
     start_ms: int,
     spans: tuple[int, int],
-    from_occurrence: bool,  # noqa: FBT001
+    from_occurrence: bool,
 ) -> None:
     if from_occurrence:
         start_ms = recurrence.next_after(start_ms) or start_ms
