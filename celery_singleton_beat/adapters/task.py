@@ -23,8 +23,8 @@ from celery_singleton_beat.adapters.ticket import (
     new_attempt,
     open_ticket,
 )
-from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.adapters.worker import wire
+from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.engine.lease import Lease
 from celery_singleton_beat.errors import Locked, StoreError
 from celery_singleton_beat.protocol.occurrence import Occurrence

@@ -66,7 +66,7 @@ def new_attempt(
         key=key,
         ttl_ms=options.lock_ttl_ms,
         attempt=request.get("retries") or 0,
-        window_ms=options.window_ms,
+        window_ms=(occurrence and occurrence.window_ms) or options.window_ms,
         not_after_ms=occurrence.not_after_ms if occurrence else 0,
         owner=str(request.get("hostname") or ""),
     ), occurrence

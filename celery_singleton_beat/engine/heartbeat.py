@@ -137,7 +137,9 @@ class Heartbeat:
             return True
         asked_at_ms = self._clock_ms()
         try:
-            answers = self._store.renew([Renewal(t.attempt, may_restore=True) for t in begun])
+            answers = self._store.renew(
+                [Renewal(t.attempt, self.board.token(t.index)) for t in begun]
+            )
         except StoreError:
             for ticket in begun:
                 if not self.board.is_trusted(ticket.index):

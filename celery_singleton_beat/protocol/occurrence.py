@@ -20,8 +20,9 @@ class Occurrence:
     Its identity is ``(entry, scheduled_ms, cause)`` and is the same on every
     replica. ``cause`` is empty for the timetable and a request's id for an
     occurrence that somebody asked for. ``previous_ms`` is the occurrence before
-    it, where one was dispatched. After ``not_after_ms`` a message for it is
-    refused by the worker, because its run record may be gone.
+    it, where one was dispatched. After ``not_after_ms``, which is ``window_ms``
+    after the publish, a message for it is refused by the worker, because its run
+    record may be gone.
     """
 
     entry: str
@@ -29,6 +30,7 @@ class Occurrence:
     cause: str = ""
     previous_ms: int | None = None
     not_after_ms: int = 0
+    window_ms: int = 0
 
     def task_id(self, prefix: str) -> str:
         """Tell the Celery task id of this occurrence: every publish of it bears the same.
@@ -51,6 +53,7 @@ class Occurrence:
             "cause": self.cause,
             "previous_ms": self.previous_ms,
             "not_after_ms": self.not_after_ms,
+            "window_ms": self.window_ms,
         }
 
     @classmethod
@@ -62,12 +65,12 @@ class Occurrence:
         if not isinstance(entry, str) or not isinstance(cause, str):
             return None
         scheduled_ms, previous_ms = header.get("scheduled_ms"), header.get("previous_ms")
-        not_after_ms = header.get("not_after_ms", 0)
-        if not _is_time(scheduled_ms) or not _is_time(not_after_ms):
+        not_after_ms, window_ms = header.get("not_after_ms", 0), header.get("window_ms", 0)
+        if not (_is_time(scheduled_ms) and _is_time(not_after_ms) and _is_time(window_ms)):
             return None
         if previous_ms is not None and not _is_time(previous_ms):
             return None
-        return cls(entry, scheduled_ms, cause, previous_ms, not_after_ms)
+        return cls(entry, scheduled_ms, cause, previous_ms, not_after_ms, window_ms)
 
 
 def _is_time(value: object) -> TypeGuard[int]:

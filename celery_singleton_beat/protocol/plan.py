@@ -81,9 +81,9 @@ def plan(timing: Timing, slot: Slot, *, now_ms: int) -> Plan:
     assert after_ms is not None  # noqa: S101  # the slot itself is one
     next_ms = timing.recurrence.next_after(after_ms)
     interval_ms = (next_ms - after_ms) if next_ms is not None else 0
-    not_after_ms = now_ms + timing.window_ms(interval_ms)
+    window_ms = timing.window_ms(interval_ms)
     publish = tuple(
-        Occurrence(timing.name, at_ms, "", previous_ms, not_after_ms)
+        Occurrence(timing.name, at_ms, "", previous_ms, now_ms + window_ms, window_ms)
         for previous_ms, at_ms in zip([_known(slot.last_ms), *due], due, strict=False)
     )
     done = Slot(

@@ -139,8 +139,8 @@ class Lock:
 class Attempt:
     """One attempt of one run, as its worker names it.
 
-    ``window_ms`` is how long the record of an ad-hoc run is kept after its end;
-    that of an occurrence is kept until ``not_after_ms``.
+    ``window_ms`` is how long the record of a run is kept after its end, for an
+    occurrence after ``not_after_ms``: so long may a second message of it appear.
     """
 
     run: str
@@ -192,20 +192,23 @@ def begin(  # noqa: PLR0911  # one return for each answer
 
 
 def renew(  # noqa: PLR0911  # one return for each answer
-    held: Held, attempt: Attempt, *, now_ms: int, token: int, may_restore: bool
+    held: Held, attempt: Attempt, *, now_ms: int, token: int, had_token: int, born_ms: int
 ) -> tuple[Held, Renewed]:
     """Keep a lease alive.
 
     A lease that is over but that nobody else took is kept. One whose lock
     record is gone while the run's is not may have been somebody else's in
-    between: it is lost. Where both are gone the store forgot them, and a holder
-    that had begun (``may_restore``) takes its key back, with a higher token,
-    unless another run holds it.
+    between: it is lost. A holder that was given a token (``had_token``, 0 for
+    none) by a store that has forgotten everything since (it was born later,
+    at ``born_ms``) takes its key back, with a higher token, unless another run
+    holds it.
     """
     run, lock = _live(held.run, now_ms), held.lock
     if run is None:
-        if not may_restore:
+        if had_token == 0:
             return held, Renewed.UNKNOWN
+        if born_ms * 1000 < had_token:
+            return held, Renewed.LOST
         if lock is not None and lock.deadline_ms > now_ms and lock.holder != attempt.holder:
             return held, Renewed.LOST
         return _taken(attempt, now_ms, token, 1), Renewed.RESTORED
@@ -307,7 +310,5 @@ def _kept_open(attempt: Attempt, deadline_ms: int) -> int:
 
 
 def _kept_after(attempt: Attempt, now_ms: int) -> int:
-    # Later messages of an occurrence are refused, so its record need not outlive not_after.
-    if attempt.not_after_ms:
-        return max(attempt.not_after_ms, now_ms) + 1000
-    return now_ms + attempt.window_ms
+    # A second publish within the window has a window of its own, as long again.
+    return max(attempt.not_after_ms, now_ms) + attempt.window_ms

@@ -190,14 +190,15 @@ class MemoryStore:
         if not renewals:
             return []
         with self._guard:
-            now_ms, answers = self._enter(), []
+            now_ms, state, answers = self._enter(), self._state, []
             for renewal in renewals:
                 held, verdict = renew(
                     self._held(renewal.attempt, now_ms),
                     renewal.attempt,
                     now_ms=now_ms,
                     token=self._next_fence(now_ms),
-                    may_restore=renewal.may_restore,
+                    had_token=renewal.token,
+                    born_ms=state.epoch.born_ms if state.epoch else now_ms,
                 )
                 self._keep(renewal.attempt, held)
                 is_held = verdict in (Renewed.KEPT, Renewed.RESTORED)

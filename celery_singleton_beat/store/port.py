@@ -97,10 +97,10 @@ class BeginAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """A lease to renew; ``may_restore`` if its holder is known to have begun."""
+    """A lease to renew, and the token it was given (0: it is not known to have begun)."""
 
     attempt: Attempt
-    may_restore: bool
+    token: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,7 @@ class RedisStore:
                     attempt.window_ms,
                     attempt.not_after_ms,
                     attempt.owner,
-                    int(renewal.may_restore),
+                    renewal.token,
                 )
             found = self._call("renew", self._lease_keys(r.attempt for r in batch), args)
             answers += [

@@ -116,8 +116,8 @@ class StoreUnderTest:
     def finish(self, attempt: Attempt, outcome: Outcome, wait_ms: int = 0) -> Finished:
         return self.store.finish([Ending(attempt, outcome, wait_ms)])[0]
 
-    def renew(self, attempt: Attempt, *, may_restore: bool = True) -> Renewed:
-        return self.store.renew([Renewal(attempt, may_restore)])[0].verdict
+    def renew(self, attempt: Attempt, token: int = 1) -> Renewed:
+        return self.store.renew([Renewal(attempt, token)])[0].verdict
 
 
 def equal(actual: object, expected: object) -> None:

@@ -83,19 +83,31 @@ def a_late_renewal_is_kept_only_if_nobody_had_the_key(it: StoreUnderTest) -> Non
 
 
 def renewing_what_never_began_does_nothing(it: StoreUnderTest) -> None:
-    equal(it.renew(it.attempt(), may_restore=False), Renewed.UNKNOWN)
+    equal(it.renew(it.attempt(), token=0), Renewed.UNKNOWN)
     equal(it.begin(it.attempt("other", "h2")), Begun.RUN)
     it.finish(it.attempt("other", "h2"), Outcome.SUCCEEDED)
     equal(it.renew(it.attempt("other", "h2")), Renewed.ENDED)
 
 
 def a_forgotten_lease_is_restored_with_a_higher_token(it: StoreUnderTest) -> None:
-    it.begin(it.attempt("forgotten-elsewhere", "h0", key="another"))
-    answer = it.store.renew([Renewal(it.attempt(), may_restore=True)])[0]
+    it.clock.advance(1000)
+    it.begin(it.attempt("elsewhere", "h0", key="another"))
+    token = START_MS * 1000  # of an earlier memory than this store's
 
-    equal(answer.verdict, Renewed.RESTORED)
+    answer = it.store.renew([Renewal(it.attempt(), token)])[0]
+
+    equal((answer.verdict, answer.token > token), (Renewed.RESTORED, True))
     equal(it.begin(it.attempt("other", "h2")), Begun.BUSY)
     equal(it.renew(it.attempt("other", "h2")), Renewed.LOST)
+
+
+def a_lease_that_is_gone_from_a_store_that_remembers_is_lost(it: StoreUnderTest) -> None:
+    it.store.leave("nobody")
+    it.clock.advance(1000)
+    answer = it.store.begin(it.attempt(), close_if_busy=False, grace_ms=0)
+    it.clock.advance(10 * TTL_MS + it.attempt().window_ms)
+
+    equal(it.renew(it.attempt(), token=answer.token), Renewed.LOST)
 
 
 def a_retry_waits_for_its_attempt_and_older_ones_are_stale(it: StoreUnderTest) -> None:
@@ -125,6 +137,19 @@ def an_end_recorded_twice_is_recorded_once(it: StoreUnderTest) -> None:
     equal(it.begin(it.attempt(holder="h2")), Begun.DONE)
 
 
+def a_second_publish_within_the_window_finds_the_record(it: StoreUnderTest) -> None:
+    window_ms = 600_000
+    first = it.attempt(not_after_ms=START_MS + window_ms, window_ms=window_ms)
+    it.begin(first)
+    it.finish(first, Outcome.SUCCEEDED)
+    it.clock.advance(window_ms)
+    second = replace(first, holder="h2", not_after_ms=it.clock.now_ms + window_ms)
+
+    it.clock.advance(window_ms - 1)
+
+    equal(it.begin(second), Begun.DONE)
+
+
 def after_its_window_a_message_is_refused(it: StoreUnderTest) -> None:
     late = it.attempt(not_after_ms=START_MS + 1000)
     it.clock.advance(1000)
@@ -134,7 +159,7 @@ def after_its_window_a_message_is_refused(it: StoreUnderTest) -> None:
     it.clock.advance(1)
 
     equal(it.begin(late), Begun.REFUSED)
-    it.clock.advance(10_000)
+    it.clock.advance(late.window_ms - 1)
     equal(it.begin(replace(late, run="just", holder="h2")), Begun.REFUSED)
 
 
@@ -148,6 +173,8 @@ RUN_CHECKS = (
     a_late_renewal_is_kept_only_if_nobody_had_the_key,
     renewing_what_never_began_does_nothing,
     a_forgotten_lease_is_restored_with_a_higher_token,
+    a_lease_that_is_gone_from_a_store_that_remembers_is_lost,
+    a_second_publish_within_the_window_finds_the_record,
     a_retry_waits_for_its_attempt_and_older_ones_are_stale,
     an_interrupted_run_may_begin_again_at_once,
     an_end_recorded_twice_is_recorded_once,

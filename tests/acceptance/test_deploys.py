@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECOND_MS = 1000
+SETTLED_MS = 5 * SECOND_MS  # longer than a replica counts as live, after which it is established
 KEPT = (Every("kept", 500, catch_up="all"), Every("kept-slow", 2 * SECOND_MS, catch_up="all"))
 REMOVED, ADDED = Every("removed", SECOND_MS), Every("added", SECOND_MS)
 BEFORE, AFTER = Every("changed", SECOND_MS), Every("changed", 3 * SECOND_MS)
@@ -29,7 +30,7 @@ def test_a_rolling_deploy_hands_over_once_and_fires_and_resets_nothing(
     for beat in old:
         beat.wait_for(GOVERNS, ENOUGH)
     from_ms = deployment.now_ms()
-    facts.wait_past(from_ms + SECOND_MS)
+    facts.wait_past(from_ms + SETTLED_MS)
 
     before_ms = deployment.now_ms()
     newer = {"ACCEPTANCE": told(redis_url, timetable.schedule(*NEW))}
@@ -68,6 +69,7 @@ def test_a_new_version_that_keeps_crashing_stops_nothing(
     steady = deployment.beat()
     steady.wait_for(GOVERNS, ENOUGH)
     from_ms = deployment.now_ms()
+    facts.wait_past(from_ms + SETTLED_MS)
 
     newer = {"ACCEPTANCE": told(redis_url, timetable.schedule(*NEW))}
     for _ in range(4):

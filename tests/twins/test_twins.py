@@ -115,9 +115,11 @@ class Twins(RuleBasedStateMachine):
     def begins(self, attempt: Attempt, close: bool) -> None:
         self.both("begin", attempt, close_if_busy=close, grace_ms=3 * STEP_MS)
 
-    @rule(leases=st.lists(st.tuples(attempts, st.booleans()), max_size=3))
-    def renews(self, leases: list[tuple[Attempt, bool]]) -> None:
-        self.both("renew", [Renewal(attempt, may) for attempt, may in leases])
+    @rule(leases=st.lists(st.tuples(attempts, st.integers(-2, 6)), max_size=3))
+    def renews(self, leases: list[tuple[Attempt, int]]) -> None:
+        tokens = [0 if at < 0 else (START_MS + at * STEP_MS) * 1000 for _, at in leases]
+        renewals = [Renewal(a, token) for (a, _), token in zip(leases, tokens, strict=True)]
+        self.both("renew", renewals)
 
     @rule(ends=st.lists(st.tuples(attempts, outcomes, steps), max_size=3))
     def finishes(self, ends: list[tuple[Attempt, Outcome, int]]) -> None:

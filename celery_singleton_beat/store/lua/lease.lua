@@ -39,8 +39,7 @@ local function kept_open(not_after, deadline, window)
 end
 
 local function kept_after(not_after, window)
-  if not_after > 0 then return math.max(not_after, now) + 1000 end
-  return now + window
+  return math.max(not_after, now) + window
 end
 
 local function free(lock_key, index, name, holder)

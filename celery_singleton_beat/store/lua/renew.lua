@@ -2,7 +2,7 @@
 -- Twin: protocol/run.renew.
 -- KEYS 1 meta, 2 locks, then per lease: run, lock
 -- ARGV 6 count, then per lease: lock key's name, attempt, holder, ttl ms, window ms,
---   not after ms, owner, may restore (0/1)
+--   not after ms, owner, the token it was given (0 = none)
 -- Answer: {epoch, verdict, token, verdict, token …}
 local answer = {epoch}
 for i = 1, tonumber(ARGV[6]) do
@@ -12,8 +12,11 @@ for i = 1, tonumber(ARGV[6]) do
   local run, lock = read_run(run_key), read_lock(lock_key)
   local verdict, token = 'KEPT', 0
   if not run then
-    if ARGV[at + 7] ~= '1' then
+    local had_token = tonumber(ARGV[at + 7])
+    if had_token == 0 then
       verdict = 'UNKNOWN'
+    elseif tonumber(meta[4]) * 1000 < had_token then
+      verdict = 'LOST'
     elseif lock and lock[3] > now and lock[1] ~= holder then
       verdict = 'LOST'
     else
