@@ -10,7 +10,7 @@ in our ``apply_async`` before it is buffered, and at the one flush that is ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from celery.result import denied_join_result
 from kombu.exceptions import OperationalError
@@ -23,17 +23,29 @@ from celery_singleton_beat.engine.publisher import (
     Sent,
 )
 
-if TYPE_CHECKING:
-    from celery_singleton_beat.adapters.scheduler import SingletonScheduler
-
 _UNBOUNDED: Final = 1 << 30
 _ABANDONED: Final = Delivery(Sent.UNSENT, error="the hold was nearly over")
+
+
+class Sender(Protocol):
+    """What publishing needs of a scheduler."""
+
+    app: Any
+    Producer: Any
+    connection: Any
+    producer: Any
+
+    def send(self, publication: Publication) -> tuple[str, BaseException | None]:
+        """Publish one occurrence; tell its task id, and why it failed, if it did."""
+
+    def disconnect(self) -> None:
+        """Drop the broker connection."""
 
 
 class CeleryPublisher:
     """Implements ``Publisher`` through a scheduler's ``apply_entry``."""
 
-    def __init__(self, scheduler: SingletonScheduler, connect_timeout_s: float) -> None:
+    def __init__(self, scheduler: Sender, connect_timeout_s: float) -> None:
         self._scheduler = scheduler
         self._timeout_s = connect_timeout_s
 

@@ -25,18 +25,15 @@ from celery_singleton_beat.protocol.claim import (
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.epoch import Epoch, grace_left_ms, recognise
 from celery_singleton_beat.protocol.fleet import Fleet, governor, leave, report
+from celery_singleton_beat.protocol.lease import Held, begin, finish, renew
 from celery_singleton_beat.protocol.run import (
     GRACE_MS,
     Attempt,
     Begun,
     Finished,
-    Held,
     Lock,
     Renewed,
     Run,
-    begin,
-    finish,
-    renew,
 )
 from celery_singleton_beat.store.port import (
     Adoption,

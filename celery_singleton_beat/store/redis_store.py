@@ -96,9 +96,7 @@ class RedisStore:
         return ClaimAnswer(
             int(now_ms),
             Standing(standing),
-            tuple(
-                Claim(name, Slot.from_text(text)) for name, text in _pairs(found)
-            ),
+            tuple(Claim(name, Slot.from_text(text)) for name, text in _pairs(found)),
             int(next_ms) if next_ms else None,
             others_hold=bool(others),
             unreadable=tuple(unreadable),

@@ -12,7 +12,7 @@ import redis
 from tests.rig.witness import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from typing_extensions import Unpack
 
@@ -183,7 +183,21 @@ class Facts:
         )
 
 
-def account(tally: Tally, facts: Facts, due: set[str], superseded: set[str]) -> dict[str, int]:
-    """The ledger to print and to compare, with what was dispatched beside it."""
+def account(
+    tally: Tally,
+    facts: Facts,
+    due: set[str],
+    superseded: Collection[str] = (),
+    may: set[str] | None = None,
+) -> dict[str, int]:
+    """The ledger to print: of what is due, and of what may run besides (before and after)."""
     ledger = tally.ledger(due, superseded)
-    return {"due": ledger.pop("due"), "dispatched": len(due & facts.published.keys()), **ledger}
+    return {
+        "due": len(due),
+        "dispatched": len(due & facts.published.keys()),
+        "executed": sum(tally.ended(key) > 0 for key in due),
+        "rerun": ledger["rerun"],
+        "duplicates": ledger["duplicates"],
+        "lost": ledger["lost"],
+        "unexpected": len(tally.unexpected(due if may is None else may)),
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.acceptance import timetable
-from tests.acceptance.deployment import ENOUGH, GOVERNS, STANDS_BY, Deployment, told
+from tests.acceptance.deployment import ENOUGH, GOVERNS, STANDS_BY, Deployment, account, told
 from tests.acceptance.timetable import Every
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def test_a_rolling_deploy_hands_over_once_and_fires_and_resets_nothing(
     may = timetable.keys(KEPT, begun_ms, ended_ms)
     may |= timetable.keys((BEFORE, REMOVED), begun_ms, after_ms)
     may |= timetable.keys((AFTER, ADDED), before_ms, ended_ms)
-    show("rolling deploy", {"due": len(due), **tally.ledger(may)})
+    show("rolling deploy", account(tally, facts, due, may=may))
     assert tally.unexpected(may) == set()
     assert tally.duplicates() == set()
     assert {key: facts.published[key] for key in due} == dict.fromkeys(due, 1)

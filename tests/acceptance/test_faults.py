@@ -5,14 +5,15 @@ The seed is printed; `SINGLETON_BEAT_SEED` sets it, `SINGLETON_BEAT_FAULT_SECOND
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.acceptance import timetable
-from tests.acceptance.deployment import GOVERNS, Deployment, account
+from tests.acceptance.deployment import ENOUGH, GOVERNS, Deployment, account
 from tests.acceptance.timetable import Every
 
 if TYPE_CHECKING:
@@ -30,26 +31,34 @@ ENTRIES = (
 HOUR_MS = 3_600_000
 SHIFTS_MS = (0, 2000, -HOUR_MS)
 HOLD_MS = 2000
+CONFIRMED = {"broker_transport_options": {"confirm_publish": True}}
 
 
 class Storm:
     """Random faults among three beats and two workers; whoever dies is started again."""
 
     def __init__(
-        self, deployment: Deployment, make_skew: Callable[[int], ClockSkew], seed: int
+        self,
+        deployment: Deployment,
+        make_skew: Callable[[int], ClockSkew],
+        chance: random.Random,
+        *,
+        broker_keeps_all: bool,
     ) -> None:
         self._deployment = deployment
-        self._chance = random.Random(seed)
+        self._chance = chance
+        self._broker_keeps_all = broker_keeps_all
         self._clocks = [make_skew(shift_ms) for shift_ms in SHIFTS_MS]
+        self.workers = [self._start_worker() for _ in range(2)]
         self.beats = [self._start_beat(place) for place in range(len(SHIFTS_MS))]
-        self.workers = [deployment.worker(concurrency=3) for _ in range(2)]
         self.counts: dict[str, int] = {}
+        for beat in self.beats:
+            beat.wait_for(GOVERNS, ENOUGH)
 
     def strike(self) -> None:
         """One fault, and its repair."""
-        faults: list[Callable[[], Any]] = [
+        faults: list[Callable[[], None]] = [
             self.kill_beat,
-            self.freeze_beat,
             self.freeze_beat,
             self.stop_beat,
             self.kill_worker,
@@ -78,9 +87,14 @@ class Storm:
         beat.thaw()
 
     def kill_worker(self) -> None:
+        """The main process and its pool at once, in the middle of runs."""
         place = self._chance.randrange(len(self.workers))
+        if not self._broker_keeps_all:
+            # kombu's Redis transport takes a message off its queue before it notes it as
+            # unacknowledged; a worker killed between the two loses it, with any task.
+            self._deployment.facts.wait_until(lambda _: self._line_is_quiet())
         self.workers[place].kill()
-        self.workers[place] = self._deployment.worker(concurrency=3)
+        self.workers[place] = self._start_worker()
 
     def kill_child(self) -> None:
         worker = self._chance.choice(self.workers)
@@ -88,49 +102,57 @@ class Storm:
         if children:
             worker.kill_child(self._chance.choice(children))
 
+    def _line_is_quiet(self) -> bool:
+        """Whether runs are going on, and no message is on its way to a worker."""
+        facts, into_ms = self._deployment.facts, self._deployment.now_ms() % 500
+        all_begun = facts.published.keys() <= facts.begun.keys()
+        return 100 < into_ms < 400 and all_begun and facts.begun.keys() > facts.ended.keys()
+
     def _start_beat(self, place: int) -> Proc:
         return self._deployment.beat(skew=self._clocks[place])
 
+    def _start_worker(self) -> Proc:
+        return self._deployment.worker(concurrency=3)
 
+
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
 def test_every_occurrence_runs_once_through_kills_freezes_and_wrong_clocks(
+    request: pytest.FixtureRequest,
     make_deployment: Callable[..., Deployment],
     make_skew: Callable[[int], ClockSkew],
     make_redis: Callable[..., EmbeddedServer],
     show: Callable[..., None],
+    broker: str,
 ) -> None:
     """The main job. S0-01, S0-16..18, S0-21, S0-37, S0-38, S1-11..13, S2-01, S3-13, F4, F6."""
     seed = int(os.environ.get("SINGLETON_BEAT_SEED") or random.randrange(10**6))
     seconds = int(os.environ.get("SINGLETON_BEAT_FAULT_SECONDS", "45"))
-    show("faults", {"seed": seed, "seconds": seconds})
+    show(f"faults on {broker}", {"seed": seed, "seconds": seconds})
+    is_rabbit = broker == "rabbitmq"
+    conf = CONFIRMED | {"broker_url": request.getfixturevalue("rabbitmq")} if is_rabbit else {}
+    schedule = timetable.schedule(*ENTRIES)
     deployment = make_deployment(
-        make_redis().url(), timetable.schedule(*ENTRIES), singleton_beat_catch_up="all"
+        make_redis().url(), schedule, singleton_beat_catch_up="all", **conf
     )
-    facts = deployment.facts
-    begun_ms = deployment.now_ms()
-    storm = Storm(deployment, make_skew, seed)
-    for beat in storm.beats:
-        beat.wait_for(GOVERNS, 60)
+    facts, begun_ms = deployment.facts, deployment.now_ms()
+    storm = Storm(deployment, make_skew, random.Random(seed), broker_keeps_all=is_rabbit)
 
     from_ms = deployment.now_ms()
     until_ms = from_ms + seconds * 1000
-    facts.wait_past(from_ms + 1000)
     while deployment.now_ms() < until_ms:
-        storm.strike()
         facts.wait_past(min(deployment.now_ms() + 1000, until_ms))
+        storm.strike()
     due = timetable.keys(ENTRIES, from_ms, until_ms)
-    try:
-        facts.wait_ended(due, timeout_seconds=60)
-    except TimeoutError:
-        show("NOT ENDED", {k: (facts.published[k], facts.begun[k]) for k in due - facts.ended.keys()})
+    with contextlib.suppress(TimeoutError):  # the ledger says better what is missing
+        facts.wait_ended(due)
     for beat in storm.beats:
         beat.terminate()
-    ended_ms = deployment.now_ms()
 
     tally = deployment.witness.tally()
-    ledger = account(tally, facts, due, set())
+    may = timetable.keys(ENTRIES, begun_ms, deployment.now_ms())
     show("faults", storm.counts)
-    show("events", dict(facts.events))
-    show("ledger", ledger)
-    assert tally.unexpected(timetable.keys(ENTRIES, begun_ms, ended_ms)) == set()
+    show("events", facts.events)
+    show("ledger", account(tally, facts, due, may=may))
+    assert tally.unexpected(may) == set()
     assert tally.duplicates() == set()
     assert tally.lost(due) == set()

@@ -172,6 +172,24 @@ def test_a_store_that_forgot_makes_runs_wait_and_a_new_one_does_not(
     assert begin(store_at(own_redis.url())) is Begun.WAIT
 
 
+def test_whoever_remembers_an_earlier_store_makes_all_others_wait(
+    own_redis: EmbeddedServer,
+) -> None:
+    """F10: also when a process that remembers nothing got there first."""
+    remembers = store_at(own_redis.url())
+    begin(remembers)
+    own_redis.restart(wipe=True)
+    assert begin(store_at(own_redis.url())) is Begun.RUN
+
+    claim(remembers)
+
+    newcomer = store_at(own_redis.url())
+    other = Attempt("other", "second", "another key", 30_000)
+    answer = newcomer.begin(other, close_if_busy=False, grace_ms=30_000)
+    assert answer.verdict is Begun.WAIT
+    assert 0 < answer.wait_ms <= 30_000
+
+
 def test_a_child_process_uses_connections_of_its_own(redis_url: str) -> None:
     store = store_at(redis_url)
     claim(store)

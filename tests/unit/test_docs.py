@@ -80,7 +80,7 @@ def test_the_code_of_a_page_runs_and_its_tasks_exist(page: Path, tmp_path: Path)
     program.write_text(code + EPILOGUE, encoding="utf-8")
 
     outcome = subprocess.run(
-        [sys.executable, "-W", "error", "-c", "import shop"],
+        [sys.executable, "-c", "import shop"],
         cwd=tmp_path,
         env={"PYTHONPATH": f"{ROOT}:{tmp_path}", "PATH": ""},
         check=False,

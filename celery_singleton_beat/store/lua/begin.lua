@@ -1,5 +1,5 @@
 -- begin: let a run begin, or say why not.
--- Twin: protocol/run.begin, protocol/epoch.grace_left_ms.
+-- Twin: protocol/lease.begin, protocol/epoch.grace_left_ms.
 -- KEYS 1 meta, 2 locks, 3 run, 4 lock
 -- ARGV 6 lock key's name, 7 attempt, 8 holder, 9 ttl ms, 10 window ms, 11 not after ms,
 --   12 owner, 13 close if busy (0/1), 14 grace ms

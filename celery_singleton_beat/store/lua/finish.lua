@@ -1,5 +1,5 @@
 -- finish: record how attempts ended, and free their keys; only their holders may.
--- Twin: protocol/run.finish.
+-- Twin: protocol/lease.finish.
 -- KEYS 1 meta, 2 locks, then per ending: run, lock
 -- ARGV 6 count, then per ending: lock key's name, attempt, holder, window ms,
 --   not after ms, outcome, wait ms

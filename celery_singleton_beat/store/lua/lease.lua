@@ -1,6 +1,6 @@
 -- lease: the records of a run and of its lock, for begin, renew and finish; put
 -- behind the prelude of those three.
--- Twin: protocol/run.py (Run, Lock and the helpers below its transitions).
+-- Twin: protocol/run.py (Run, Lock), protocol/lease.py (the helpers below its steps).
 -- Run fields: 1 state, 2 attempt, 3 holder, 4 token, 5 deadline, 6 keep until,
 --   7 starts, 8 outcome. Lock fields: 1 holder, 2 token, 3 deadline, 4 acquired, 5 owner.
 local GRACE = 60000

@@ -1,5 +1,5 @@
 -- renew: keep leases alive, all of a process at once.
--- Twin: protocol/run.renew.
+-- Twin: protocol/lease.renew.
 -- KEYS 1 meta, 2 locks, then per lease: run, lock
 -- ARGV 6 count, then per lease: lock key's name, attempt, holder, ttl ms, window ms,
 --   not after ms, owner, the token it was given (0 = none)
