@@ -149,7 +149,7 @@ def _crontab(  # noqa: PLR0917  as below
     days_of_month: frozenset[int],
     months: frozenset[int],
     clock: WallClock,
-    hours_are_wild: bool,  # noqa: FBT001  lru_cache keeps positional keys apart from named ones
+    hours_are_wild: bool,
 ) -> Crontab:
     return Crontab(
         minutes,

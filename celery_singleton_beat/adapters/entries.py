@@ -81,7 +81,7 @@ def _reprs(app: Celery, entry: SingletonEntry) -> dict[str, str]:
     }
 
 
-def read_entry(app: Celery, name: str, given: Any) -> SingletonEntry:
+def read_entry(app: Celery, name: Any, given: Any) -> SingletonEntry:
     """Read one entry of ``beat_schedule``.
 
     Raises:

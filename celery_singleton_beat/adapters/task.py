@@ -105,7 +105,8 @@ class SingletonTask(Task):
         # A subclass that overrides before_start and does not call super() stays protected.
         super().__init_subclass__(**kwargs)
         if "before_start" in vars(cls):
-            cls.before_start = _guarded(vars(cls)["before_start"])
+            guarded = _guarded(vars(cls)["before_start"])
+            cls.before_start = guarded  # type: ignore[method-assign]
 
     @classmethod
     def on_bound(cls, app: Celery) -> None:

@@ -27,7 +27,7 @@ Two mechanisms, never one
     slot may settle it. No end of a task ever undoes that.
 
     The **lease on a lock key** decides one at a time. A run begins under it, it
-    is renewed while the run lives, and freed when it ends (``run``).
+    is renewed while the run lives, and freed when it ends (``run``, ``lease``).
 
 Two sets
     An entry is in the set of what is due (by the time at which to look at it) or
@@ -106,6 +106,8 @@ What is not promised
 -   ``on_store_outage="run"`` gives up the promise for that run, and says so.
 -   Effects outside (an e-mail, a payment) are repeated by a run that died
     half-way and is run again.
+-   A run for every occurrence: one that finds its lock key held gives way for good
+    and says so, unless ``on_locked="retry"`` lets it wait.
 -   A task that is not a ``SingletonTask`` runs once per message delivered.
 
 Each transition is written twice under one name: a pure function here, which is

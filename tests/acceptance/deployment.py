@@ -109,6 +109,7 @@ class Facts:
         self.begun: collections.Counter[str] = collections.Counter()
         self.ended: collections.Counter[str] = collections.Counter()
         self.published: collections.Counter[str] = collections.Counter()
+        self.publisher = 0
         self.published_ns: dict[str, int] = {}
         self.events: collections.Counter[str] = collections.Counter()
         self.missed: list[dict[str, Any]] = []
@@ -170,6 +171,7 @@ class Facts:
             case "OccurrencePublished":
                 key = key_of(fact["told"]["entry"], fact["told"]["scheduled_ms"])
                 self.published[key] += 1
+                self.publisher = fact["pid"]
                 self.published_ns.setdefault(key, fact["at_ns"])
             case "OccurrencesMissed":
                 self.missed.append(fact["told"])

@@ -142,7 +142,8 @@ class StockBeat(Side):
     """Celery's `PersistentScheduler`, one due entry a tick, all entries long overdue."""
 
     def ready(self) -> None:
-        shelf = Path(tempfile.mkdtemp(prefix="benchmark-beat-")) / "schedule"
+        self.folder = tempfile.TemporaryDirectory(prefix="benchmark-beat-")
+        shelf = Path(self.folder.name) / "schedule"
         self.scheduler: Any = PersistentScheduler(self.app, schedule_filename=str(shelf))
         for entry in self.scheduler.schedule.values():
             entry.last_run_at -= timedelta(days=1)

@@ -61,7 +61,7 @@ MISTAKES = {
     "an entry without a task": lambda: entry("idle", task=None),
     "an entry that is no mapping": lambda: app.conf.beat_schedule.update(odd=42),
     "arguments that cannot be encoded": lambda: entry(
-        "unsendable", task="careless.stock", args=(object(),)
+        "unsendable", task="careless.stock", args=(object(),), catch_up="all"
     ),
 }
 for mistake in mistakes:

@@ -111,9 +111,8 @@ def careless(
 
 def assert_refused(proc: Proc, text: str) -> None:
     """The process says why, by the name of the thing, and ends with a failing status."""
-    line = proc.wait_for(lambda line: "Error: " in line and text in line, ENOUGH)
+    proc.wait_for(lambda line: text in line, ENOUGH)
     assert proc.wait_ended(ENOUGH) != 0
-    assert line
 
 
 @pytest.mark.parametrize("command", ["worker", "beat"])
@@ -193,6 +192,7 @@ def test_another_application_on_the_same_prefix_is_told_and_does_nothing(
     due = careless.store.zrange("{shared}:due", 0, -1, withscores=True)
 
     guest = careless.start(command, main="guest", singleton_beat_key_prefix="shared")
+    careless.client.send_task("careless.work", args=["waits"])
     line = guest.wait_for("ERROR.*The store does not answer", ENOUGH)
 
     assert "belongs to the app 'owner' under this prefix" in line
@@ -220,12 +220,12 @@ def test_a_foreign_value_under_a_key_of_the_timetable_is_said_and_claims_nothing
     careless: Careless,
 ) -> None:
     """F13: until somebody removes it; then beat goes on, with no restart."""
-    careless.store.rpush(KEYS.due, "foreign")
+    careless.store.rpush(KEYS.slots, "foreign")
     beat = careless.start("beat")
 
     line = beat.wait_for("ERROR.*The store does not answer", ENOUGH)
     before = [text for text in beat.lines if SENT in text]
-    careless.store.delete(KEYS.due)
+    careless.store.delete(KEYS.slots)
     beat.wait_for(SENT, ENOUGH)
 
     assert "holds something foreign" in line

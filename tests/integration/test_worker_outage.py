@@ -164,6 +164,8 @@ def test_a_run_whose_begin_was_done_but_not_answered_is_not_lost(
 ) -> None:
     """F7, S0-01: the write happened and its reply was lost; the run comes back, and runs once."""
     worker = shop.worker()
+    shop.send(task, "loads the scripts").get(timeout=ENOUGH)
+    shop.wait_free(f"{task}:loads the scripts")
     line.blackhole(TO_CLIENT)
     about: dict[str, Any] = {"task_id": str(uuid.uuid4()), "headers": occurrence()}
     run = shop.send(task, "unanswered", **about)

@@ -1,0 +1,223 @@
+"""The options of a SingletonTask: what is read, what is refused, what is locked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from celery import Celery
+
+from celery_singleton_beat import ConfigurationError, DuplicateLockKey, SingletonTask
+from celery_singleton_beat.adapters.options import TaskOptions, lock_key_of
+from celery_singleton_beat.adapters.ticket import FIELD, Ticket, is_celerys_own, new_attempt
+from celery_singleton_beat.protocol.occurrence import HEADER, Occurrence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    MakeTask = Callable[..., Any]
+
+AT_NINE = Occurrence("nightly", 1_700_000_000_000, not_after_ms=1_700_000_600_000)
+
+
+@pytest.fixture
+def app() -> Celery:
+    return Celery("shop", broker="redis://127.0.0.1:1/0", set_as_current=False)
+
+
+@pytest.fixture
+def make_task(app: Celery) -> MakeTask:
+    """A maker of tasks `(customer, *, kind="all")` with these options."""
+
+    def make(name: str = "shop.report", **options: Any) -> Any:
+        @app.task(name=name, base=SingletonTask, **options)
+        def report(customer: Any, *, kind: str = "all") -> None:
+            del customer, kind
+
+        return app.tasks[name]
+
+    return make
+
+
+def key_of(task: Any, *args: Any, occurrence: Occurrence | None = None, **kwargs: Any) -> str:
+    """What a call of a task locks."""
+    return lock_key_of(task, task.singleton_options, args, kwargs, occurrence)
+
+
+def test_what_a_task_leaves_out_comes_from_the_settings(app: Celery, make_task: MakeTask) -> None:
+    """S0-09, S0-10, S4-01, S4-02."""
+    app.conf.update(
+        singleton_beat_lock_ttl=12,
+        singleton_beat_on_locked="retry",
+        singleton_beat_lock_retries=3,
+        singleton_beat_lock_retry_delay=0.5,
+        singleton_beat_on_store_outage="run",
+        singleton_beat_dedupe_window=90,
+    )
+
+    options = make_task().singleton_options
+
+    assert options == TaskOptions(None, 12_000, 4000, "retry", 3, 500, "run", 90_000)
+
+
+def test_what_a_task_says_goes_before_the_settings(app: Celery, make_task: MakeTask) -> None:
+    """S0-09..S0-11, S4-01..S4-05: durations in seconds or as timedeltas."""
+    app.conf.update(singleton_beat_lock_ttl=12, singleton_beat_on_locked="retry")
+
+    options = make_task(
+        lock_key="report:{customer}",
+        lock_ttl=timedelta(minutes=2),
+        on_locked="skip",
+        lock_retries=0,
+        lock_retry_delay=2,
+        on_store_outage="skip",
+    ).singleton_options
+
+    expected = TaskOptions(
+        "report:{customer}", 120_000, 40_000, "skip", 0, 2000, "skip", 600_000
+    )
+    assert options == expected
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "text"),
+    [
+        ("lock_ttl", 0, r"lock_ttl of task shop.report \(0\) must be at least 0.001 seconds"),
+        ("lock_ttl", -1, r"lock_ttl of task shop.report \(-1\) must be at least"),
+        ("lock_ttl", 300_000, "write 300 if these were milliseconds"),
+        ("lock_ttl", "1", "lock_ttl of task shop.report must be a number of seconds"),
+        ("lock_ttl", 2, r"must be at least three times singleton_beat_renew_every \(1\)"),
+        ("on_locked", "wait", r"on_locked of task shop.report \('wait'\) must be one of 'skip'"),
+        ("on_store_outage", "", "on_store_outage of task shop.report"),
+        ("lock_retries", -1, r"lock_retries of task shop.report \(-1\) must be at least 0"),
+        ("lock_retries", 1.5, "lock_retries of task shop.report must be a whole number"),
+        ("lock_retry_delay", 0, "lock_retry_delay of task shop.report"),
+        ("lock_key", "", "lock_key of task shop.report is empty"),
+        ("lock_key", 7, "lock_key of task shop.report must be a text"),
+        ("lock_key", "a:{costumer}", "names no argument 'costumer': did you mean customer?"),
+        ("lock_key", "a:{kind.x}{other[0]}", "names no argument 'other'"),
+        ("lock_key", "a:{customer", "cannot be read"),
+    ],
+)
+def test_a_wrong_option_is_refused_by_its_name(
+    app: Celery, make_task: MakeTask, option: str, value: object, text: str
+) -> None:
+    """C2, F13, S4-05, S4-13."""
+    app.conf.singleton_beat_renew_every = 1
+    task = make_task(**{option: value})
+
+    with pytest.raises(ConfigurationError, match=text):
+        task.singleton_options  # noqa: B018  # reading it checks
+
+
+def test_two_tasks_with_one_explicit_key_are_refused(make_task: MakeTask) -> None:
+    """S4-13: both are named; reading one of them twice is fine."""
+    first, second = make_task("one", lock_key="k"), make_task("two", lock_key="k")
+    assert first.singleton_options is first.singleton_options
+
+    with pytest.raises(DuplicateLockKey, match="tasks one and two have the same lock_key 'k'"):
+        second.singleton_options  # noqa: B018  # reading it checks
+
+
+def test_by_default_a_task_locks_its_name_and_an_occurrence_its_entry_too(
+    make_task: MakeTask,
+) -> None:
+    """S0-28, S1-21, C12: two entries of one task do not exclude each other."""
+    task = make_task()
+
+    assert key_of(task, 7) == "shop.report"
+    assert key_of(task, 7, occurrence=AT_NINE) == "shop.report:nightly"
+
+
+@pytest.mark.parametrize(
+    ("template", "key"),
+    [
+        ("constant", "constant"),
+        ("r:{customer}", "r:7"),
+        ("r:{customer}:{kind}", "r:7:all"),
+        ("r:{customer:03d}", "r:007"),
+    ],
+)
+def test_a_template_is_filled_with_the_call_and_its_defaults(
+    make_task: MakeTask, template: str, key: str
+) -> None:
+    """S4-01: positional or by keyword, it is the same key."""
+    task = make_task(lock_key=template)
+
+    assert key_of(task, 7) == key_of(task, customer=7) == key
+    assert key_of(task, 7, occurrence=AT_NINE) == key
+
+
+def test_a_bound_tasks_self_is_no_argument(app: Celery) -> None:
+    @app.task(bind=True, base=SingletonTask, name="bound", lock_key="b:{number}")
+    def bound(self: SingletonTask, number: int) -> None:
+        del self, number
+
+    assert key_of(app.tasks["bound"], 3) == "b:3"
+
+
+def test_a_template_over_any_keywords_cannot_be_refused_at_start(app: Celery) -> None:
+    @app.task(base=SingletonTask, name="free", lock_key="f:{kwargs[number]}")
+    def free(**kwargs: int) -> None:
+        del kwargs
+
+    assert key_of(app.tasks["free"], number=3) == "f:3"
+
+
+@pytest.mark.parametrize("args", [(), (1, 2, 3), (None,)])
+def test_a_call_that_does_not_fit_names_template_and_task(
+    make_task: MakeTask, args: tuple[Any, ...]
+) -> None:
+    """S4-13."""
+    task = make_task(lock_key="r:{customer.name}")
+
+    with pytest.raises(ConfigurationError, match="of task shop.report does not fit its call"):
+        key_of(task, *args)
+
+
+def test_an_attempt_is_named_after_its_message(make_task: MakeTask) -> None:
+    """S0-12, S0-22: its holder is new each time, its run is not."""
+    task = make_task(lock_ttl=9)
+    message = {"id": "r1", "retries": 2, "hostname": "w@h", HEADER: AT_NINE.to_header()}
+
+    (first, occurrence), (second, _) = (
+        new_attempt(task, message, args=(7,), kwargs={}) for _ in range(2)
+    )
+
+    assert occurrence == AT_NINE
+    assert (first.run, first.attempt, first.owner, first.ttl_ms) == ("r1", 2, "w@h", 9000)
+    assert (first.key, first.not_after_ms) == ("shop.report:nightly", AT_NINE.not_after_ms)
+    assert first.holder != second.holder
+
+
+@pytest.mark.parametrize("header", [None, 7, {}, {"entry": 1}, {"entry": "x", "scheduled_ms": "y"}])
+def test_a_header_that_is_none_of_ours_makes_an_ad_hoc_run(
+    make_task: MakeTask, header: object
+) -> None:
+    """S2-20: whatever a foreign client puts there."""
+    attempt, occurrence = new_attempt(
+        make_task(), {"id": "r1", HEADER: header}, args=(7,), kwargs={}
+    )
+
+    assert (occurrence, attempt.key, attempt.not_after_ms) == (None, "shop.report", 0)
+
+
+def test_a_ticket_names_the_board_that_it_is_good_for(make_task: MakeTask) -> None:
+    attempt, _ = new_attempt(make_task(), {"id": "r1"}, args=(7,), kwargs={})
+
+    told = Ticket(attempt, 5, None).to_properties("b1")
+
+    assert FIELD == "singleton_ticket"
+    assert told == {"holder": attempt.holder, "key": "shop.report", "index": 5, "board": "b1"}
+
+
+def test_celerys_own_tasks_are_no_singletons(make_task: MakeTask) -> None:
+    """S4-14: where the application's task class is ours."""
+    app = Celery("all", task_cls=SingletonTask, set_as_current=False)
+    app.finalize()
+
+    own = [name for name in app.tasks if is_celerys_own(app.tasks[name])]
+
+    assert {"celery.chord_unlock", "celery.map", "celery.backend_cleanup"} <= set(own)
+    assert not is_celerys_own(make_task())
