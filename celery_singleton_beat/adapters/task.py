@@ -6,70 +6,39 @@ Runs in: worker, where the task's body runs.
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from celery import Task, signals, states
-from celery.app.task import Context
-from celery.exceptions import Ignore, Reject, Retry
+from celery.exceptions import Ignore, Retry
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.adapters.extension import extension_of
-from celery_singleton_beat.adapters.options import TaskOptions, read_options
-from celery_singleton_beat.adapters.ticket import (
-    FIELD,
-    is_celerys_own,
-    new_attempt,
-    open_ticket,
+from celery_singleton_beat.adapters.giving_way import (
+    goes_on_without,
+    is_last_try,
+    postpone,
+    skip,
 )
+from celery_singleton_beat.adapters.in_hand import RunInHand, TaskOccurrence, take_in_hand
+from celery_singleton_beat.adapters.options import TaskOptions, read_options
+from celery_singleton_beat.adapters.ticket import is_celerys_own
 from celery_singleton_beat.adapters.worker import wire
 from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.engine.lease import Lease
 from celery_singleton_beat.errors import Locked, StoreError
-from celery_singleton_beat.protocol.occurrence import Occurrence
-from celery_singleton_beat.protocol.run import Attempt, Begun, Outcome
+from celery_singleton_beat.protocol.run import Begun, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from celery import Celery
 
-    from celery_singleton_beat.engine.heartbeat import Heartbeat
     from celery_singleton_beat.store.port import BeginAnswer
 
 _OUTAGE_DELAY_MS = 2000
 _LONGEST_DELAY_MS = 30_000
-
-
-class TaskOccurrence:
-    """The occurrence that a run stands for, in a task's terms."""
-
-    def __init__(self, occurrence: Occurrence) -> None:
-        self.entry = occurrence.entry
-        self.cause = occurrence.cause
-        self.scheduled_at = _moment(occurrence.scheduled_ms)
-        self.previous_at = (
-            None if occurrence.previous_ms is None else _moment(occurrence.previous_ms)
-        )
-
-    def __repr__(self) -> str:
-        return f"<Occurrence {self.entry!r} at {self.scheduled_at.isoformat()}>"
-
-
-class _RunInHand:
-    """What a child knows of the run whose body it executes."""
-
-    def __init__(
-        self, attempt: Attempt, occurrence: Occurrence | None, heartbeat: Heartbeat, index: int
-    ) -> None:
-        self.attempt = attempt
-        self.occurrence = TaskOccurrence(occurrence) if occurrence else None
-        self.heartbeat = heartbeat
-        self.index = index
-        self.is_own = False
-        self.lease: Lease | None = None
-        self.is_retrying = False
 
 
 class SingletonTask(Task):
@@ -138,7 +107,7 @@ class SingletonTask(Task):
         return run.lease if run else None
 
     @property
-    def _run_in_hand(self) -> _RunInHand | None:
+    def _run_in_hand(self) -> RunInHand | None:
         return vars(self.request).get("singleton_run")
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
@@ -187,10 +156,10 @@ def _guarded(before_start: Callable[..., Any]) -> Callable[..., Any]:
 def _begin(task: SingletonTask, args: Any, kwargs: Any) -> None:
     """Begin, or leave through Celery's ``Ignore``, which acknowledges and stores nothing."""
     extension = extension_of(task.app)
-    run = _in_hand(task, args, kwargs)
+    run = take_in_hand(task, args, kwargs)
     task.request.singleton_run = run
     options = task.singleton_options
-    closes = options.on_locked != "retry" or _is_last_try(task)
+    closes = options.on_locked != "retry" or is_last_try(task)
     delay_ms = _OUTAGE_DELAY_MS
     while True:
         try:
@@ -204,7 +173,7 @@ def _begin(task: SingletonTask, args: Any, kwargs: Any) -> None:
         except StoreError as error:
             if extension.guard.is_first_failure():
                 extension.events.emit(happened.StoreLost(str(error)))
-            if _goes_on_without(task, run, error, delay_ms):
+            if goes_on_without(task, run, error, delay_ms):
                 return
             # Neither store nor broker: nothing else can run here either.
             time.sleep(delay_ms / 1000)
@@ -216,33 +185,7 @@ def _begin(task: SingletonTask, args: Any, kwargs: Any) -> None:
     _act_on(task, run, answer, closes=closes)
 
 
-def _in_hand(task: SingletonTask, args: Any, kwargs: Any) -> _RunInHand:
-    """Find the attempt that the main process has in hand, or take it in hand here."""
-    request, extension = task.request, extension_of(task.app)
-    given = (request.properties or {}).get(FIELD) or {}
-    holder, key = given.get("holder"), given.get("key")
-    is_ours = given.get("board") == extension.heartbeat.board.name
-    attempt, occurrence = new_attempt(
-        task,
-        vars(request),
-        args=args,
-        kwargs=kwargs,
-        holder=holder if is_ours else None,
-        key=key if is_ours else None,
-    )
-    if is_ours:
-        return _RunInHand(attempt, occurrence, extension.heartbeat, given["index"])
-    heartbeat = extension.own_heartbeat
-    index = open_ticket(heartbeat, task, attempt)
-    if index is None:
-        msg = "too many runs are open in one process"
-        raise Reject(msg, requeue=True)
-    run = _RunInHand(attempt, occurrence, heartbeat, index)
-    run.is_own = True
-    return run
-
-
-def _act_on(task: SingletonTask, run: _RunInHand, answer: BeginAnswer, *, closes: bool) -> None:
+def _act_on(task: SingletonTask, run: RunInHand, answer: BeginAnswer, *, closes: bool) -> None:
     events, attempt = extension_of(task.app).events, run.attempt
     match answer.verdict:
         case Begun.RUN:
@@ -255,117 +198,24 @@ def _act_on(task: SingletonTask, run: _RunInHand, answer: BeginAnswer, *, closes
             events.emit(dropped)
             raise Ignore(f"duplicate: {answer.verdict.value}")
         case Begun.REFUSED:
-            _skip(task, run, "too late: its dedupe window is over")
+            skip(task, run, "too late: its dedupe window is over")
         case Begun.TWIN | Begun.WAIT:
             wait_ms = min(max(answer.wait_ms, 0) + 100, _LONGEST_DELAY_MS)
-            _postpone(task, run, answer.verdict.value.lower(), wait_ms)
+            postpone(task, run, answer.verdict.value.lower(), wait_ms)
         case Begun.BUSY if not closes:
-            _postpone(task, run, "locked", task.singleton_options.lock_retry_delay_ms)
+            postpone(task, run, "locked", task.singleton_options.lock_retry_delay_ms)
         case Begun.BUSY if task.singleton_options.on_locked == "raise":
             msg = f"lock key {attempt.key!r} is held by {answer.owner}"
             raise Locked(msg)
         case Begun.BUSY:
-            _skip(task, run, "locked", answer.owner)
-
-
-def _skip(task: SingletonTask, run: _RunInHand, reason: str, holder: str = "") -> None:
-    """Leave the run out, for good. Its result says so, and nobody waits for ever."""
-    attempt, request = run.attempt, task.request
-    extension_of(task.app).events.emit(
-        happened.RunSkipped(task.name, attempt.run, attempt.key, reason, holder)
-    )
-    result = {"singleton_skipped": reason, "lock_key": attempt.key, "holder": holder}
-    for context in (request, *_followers(request.chain)):
-        # What a chain would have run next is left out too; its caller waits for the last result.
-        task.backend.mark_as_done(
-            context.id, result, context, store_result=not request.ignore_result
-        )
-    raise Ignore(reason)
-
-
-def _followers(chain: Any) -> Iterator[Context]:
-    """Name the results of a chain's further members, as Celery does when one of them fails."""
-    members = list(chain or ())
-    while members:
-        member = members.pop()
-        context = Context(member)
-        context.update(context.options or {})
-        context.id = (context.options or {}).get("task_id")
-        context.group = (context.options or {}).get("group_id")
-        if context.id is not None:
-            yield context
-        if member.get("subtask_type") == "chord" and (member.get("kwargs") or {}).get("body"):
-            members.append(member["kwargs"]["body"])
-
-
-def _postpone(task: SingletonTask, run: _RunInHand, reason: str, delay_ms: int) -> None:
-    """Queue the message again; it keeps its id, chain, callbacks and retries."""
-    attempt = run.attempt
-    _queue_again(task, reason, delay_ms)
-    extension_of(task.app).events.emit(
-        happened.RunPostponed(task.name, attempt.run, attempt.key, reason, delay_ms)
-    )
-    raise Ignore(reason)
-
-
-def _queue_again(task: SingletonTask, reason: str, delay_ms: int) -> None:
-    request = task.request
-    headers = dict(request.headers or {})
-    if reason == "locked":
-        headers[_TRIES] = _tries(task) + 1
-    signature = task.signature_from_request(
-        request, countdown=delay_ms / 1000, retries=request.retries, headers=headers
-    )
-    signature.apply_async(add_to_parent=False)
-
-
-_TRIES = "singleton_lock_tries"
-
-
-def _tries(task: SingletonTask) -> int:
-    tries = vars(task.request).get(_TRIES, 0)
-    return tries if isinstance(tries, int) else 0
-
-
-def _is_last_try(task: SingletonTask) -> bool:
-    allowed = task.singleton_options.lock_retries
-    return allowed is not None and _tries(task) >= allowed
-
-
-def _goes_on_without(
-    task: SingletonTask, run: _RunInHand, error: StoreError, delay_ms: int
-) -> bool:
-    """Do what the task wants done while the store is away; True: run without a lock.
-
-    False: it wants to be queued again, and the broker is away too.
-    """
-    events, attempt = extension_of(task.app).events, run.attempt
-    match task.singleton_options.on_store_outage:
-        case "run":
-            events.emit(happened.RunUnprotected(task.name, attempt.run, attempt.key))
-            return True
-        case "skip":
-            _skip(task, run, f"store away: {error}")
-        case _:
-            run.heartbeat.board.mark(run.index, Stage.POSTPONED)
-            try:
-                _queue_again(task, "store away", delay_ms)
-            except Exception:  # noqa: BLE001  # whatever the broker's library raises
-                return False
-            events.emit(
-                happened.RunPostponed(
-                    task.name, attempt.run, attempt.key, f"store away: {error}", delay_ms
-                )
-            )
-            raise Ignore(str(error))
-    return False
+            skip(task, run, "locked", answer.owner)
 
 
 def end_run(sender: Any = None, state: str | None = None, retval: Any = None, **_: Any) -> None:
     """Finish the run whose body just ended, whatever way it ended (``task_postrun``)."""
     if not isinstance(sender, SingletonTask):
         return
-    run: _RunInHand | None = vars(sender.request).get("singleton_run")
+    run: RunInHand | None = vars(sender.request).get("singleton_run")
     if run is None:
         return
     outcome = _outcome(state, retval)
@@ -378,7 +228,7 @@ def end_run(sender: Any = None, state: str | None = None, retval: Any = None, **
         run.heartbeat.end(run.index, outcome)
 
 
-def _leave_to_retry(run: _RunInHand, outcome: Outcome) -> None:
+def _leave_to_retry(run: RunInHand, outcome: Outcome) -> None:
     """However the body ended after it: the retry is published, and is the run's next attempt."""
     board = run.heartbeat.board
     if board.stage(run.index) is Stage.RETRYING:
@@ -402,7 +252,7 @@ def _outcome(state: str | None, retval: Any) -> Outcome:
             return Outcome.INTERRUPTED
 
 
-def _finish(task: SingletonTask, run: _RunInHand, outcome: Outcome, *, wait_ms: int = 0) -> None:
+def _finish(task: SingletonTask, run: RunInHand, outcome: Outcome, *, wait_ms: int = 0) -> None:
     extension, attempt = extension_of(task.app), run.attempt
     recorded = extension.guard.finish(
         attempt, run.heartbeat.board, run.index, outcome, wait_ms=wait_ms
@@ -410,7 +260,3 @@ def _finish(task: SingletonTask, run: _RunInHand, outcome: Outcome, *, wait_ms: 
     extension.events.emit(
         happened.RunEnded(task.name, attempt.run, attempt.key, outcome.value, recorded)
     )
-
-
-def _moment(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, timezone.utc)

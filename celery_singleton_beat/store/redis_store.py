@@ -6,8 +6,7 @@ Every transition is one Lua script (``lua/``), the twin of a pure function in
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from os import urandom
@@ -92,7 +91,7 @@ class RedisStore:
             ),
         )
         now_ms, standing, next_ms, others, claims, *unreadable = answer
-        found = json.loads(claims) if claims else []
+        found = claims or []
         return ClaimAnswer(
             int(now_ms),
             Standing(standing),
@@ -110,7 +109,7 @@ class RedisStore:
             answer = self._call(
                 "settle",
                 (keys.meta, keys.due, keys.held, keys.slots),
-                (digest, json.dumps(told, ensure_ascii=False)),
+                (digest, told),
             )
             verdicts += map(Settled, answer)
         return verdicts
@@ -142,7 +141,7 @@ class RedisStore:
             answer = self._call(
                 "adopt",
                 (keys.meta, keys.due, keys.held, keys.slots),
-                (digest, int(is_last), json.dumps(told, ensure_ascii=False)),
+                (digest, int(is_last), told),
             )
             verdicts += map(Adopted, answer)
         return verdicts
@@ -175,7 +174,7 @@ class RedisStore:
     def renew(self, renewals: Sequence[Renewal]) -> list[RenewAnswer]:
         answers = []
         for batch in _batches(renewals):
-            args: list[str | int] = [len(batch)]
+            args: list[Any] = [len(batch)]
             for renewal in batch:
                 attempt = renewal.attempt
                 args += (
@@ -197,7 +196,7 @@ class RedisStore:
     def finish(self, endings: Sequence[Ending]) -> list[Finished]:
         verdicts: list[Finished] = []
         for batch in _batches(endings):
-            args: list[str | int] = [len(batch)]
+            args: list[Any] = [len(batch)]
             for ending in batch:
                 attempt = ending.attempt
                 args += (
@@ -226,15 +225,15 @@ class RedisStore:
             keys += (self.keys.run(attempt.run), self.keys.lock(attempt.key))
         return keys
 
-    def _call(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> list[Any]:
+    def _call(self, name: str, keys: Sequence[str], args: Iterable[Any]) -> list[Any]:
         now = "" if self._now_ms is None else str(self._now_ms())
-        gate = (now, self._app, SCHEMA, self._epoch, urandom(8).hex())
-        epoch, *answer = self._wire.call(script(name), keys, (*gate, *args))
-        self._epoch = epoch
+        gate = [now, self._app, str(SCHEMA), self._epoch, urandom(8).hex()]
+        gate += [str(arg) if isinstance(arg, int) else arg for arg in args]
+        self._epoch, *answer = self._wire.call(script(name), keys, gate)
         return answer
 
 
-_TIME: Final = Script("time", "return redis.call('TIME')")
+_TIME: Final = Script("time", "return cjson.encode(redis.call('TIME'))")
 
 
 def _slot_texts(slot: Slot) -> tuple[str, str, str]:

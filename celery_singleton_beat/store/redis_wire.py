@@ -8,6 +8,7 @@ Nothing is ever queued for later.
 
 from __future__ import annotations
 
+import json
 import os
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -76,6 +77,7 @@ class Wire:
             "protocol": 2,
             **(options or {}),
             "decode_responses": True,
+            "encoding_errors": "replace",
             "retry": Retry(NoBackoff(), 0),
             "retry_on_timeout": False,
         }
@@ -88,8 +90,11 @@ class Wire:
         """Where the server is, without secrets: for messages."""
         return ";".join(_without_secrets(part) for part in self._url.split(";"))
 
-    def call(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> list[Any]:
+    def call(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
         """Run a script and return its answer.
+
+        Arguments go as one JSON text, and one comes back: the driver spends more
+        on twenty small texts than on all the rest of a call.
 
         Raises:
             StoreUnavailable: no answer; the script may have run.
@@ -98,7 +103,7 @@ class Wire:
         try:
             connection = self._take()
             try:
-                answer: list[Any] = self._ask(connection, script, keys, args)
+                text = self._ask(connection, script, keys, json.dumps(args))
             except BaseException:
                 # Also when interrupted: a late reply must not meet the next question.
                 connection.disconnect()
@@ -108,6 +113,7 @@ class Wire:
             raise self._meant(error) from error
         except (RedisError, OSError) as error:
             raise self._unavailable(error) from error
+        answer: list[Any] = json.loads(text)
         return answer
 
     def close(self) -> None:
@@ -116,9 +122,7 @@ class Wire:
             while self._idle:
                 self._idle.pop().disconnect()
 
-    def _ask(
-        self, connection: Any, script: Script, keys: Sequence[str], args: Sequence[str | int]
-    ) -> Any:
+    def _ask(self, connection: Any, script: Script, keys: Sequence[str], args: str) -> Any:
         was_open = connection._sock is not None  # noqa: SLF001  # no public way to ask
         try:
             return self._run(connection, script, keys, args)
@@ -130,10 +134,8 @@ class Wire:
         connection.disconnect()
         return self._run(connection, script, keys, args)
 
-    def _run(
-        self, connection: Any, script: Script, keys: Sequence[str], args: Sequence[str | int]
-    ) -> Any:
-        command = ("EVALSHA", script.sha, len(keys), *keys, *args)
+    def _run(self, connection: Any, script: Script, keys: Sequence[str], args: str) -> Any:
+        command = ("EVALSHA", script.sha, len(keys), *keys, args)
         try:
             return self._exchange(connection, command)
         except NoScriptError:

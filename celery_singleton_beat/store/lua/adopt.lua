@@ -1,10 +1,10 @@
 -- adopt: plan entries of the governing configuration, by compare-and-set.
 -- Twin: protocol/claim.adopt.
 -- KEYS 1 meta, 2 due, 3 held, 4 slots
--- ARGV 6 digest, 7 done (0/1), 8 entries as JSON, each [name, the record that was read
---   ('' = none), slot ms, due ms, "failures|runs|last ms|rule"], all of them texts
+-- ARGV 6 digest, 7 done (0/1), 8 entries, each {name, the record that was read
+--   ('' = none), slot ms, due ms, "failures|runs|last ms|rule"}, all of them texts
 -- Answer: {epoch, verdict …}
-local digest, entries = ARGV[6], cjson.decode(ARGV[8])
+local digest, entries = ARGV[6], ARGV[8]
 local governs = redis.call('HGET', KEYS[1], 'governor') == digest
 local answer = {epoch}
 for i, told in ipairs(entries) do
@@ -24,4 +24,4 @@ for i, told in ipairs(entries) do
   end
 end
 if governs and ARGV[7] == '1' then redis.call('HSET', KEYS[1], 'adopted', digest) end
-return answer
+return cjson.encode(answer)

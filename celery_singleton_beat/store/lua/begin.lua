@@ -8,7 +8,8 @@ local name, attempt, holder = ARGV[6], tonumber(ARGV[7]), ARGV[8]
 local ttl, window, not_after = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 
 local function answer(verdict, token, wait, starts, owner)
-  return {epoch, int(now), verdict, int(token or 0), int(wait or 0), int(starts or 0), owner or ''}
+  return cjson.encode({epoch, int(now), verdict, int(token or 0), int(wait or 0),
+                       int(starts or 0), owner or ''})
 end
 
 if meta[5] == '1' and tonumber(meta[4]) + tonumber(ARGV[14]) > now then

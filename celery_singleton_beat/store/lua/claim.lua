@@ -2,8 +2,8 @@
 -- Twins: protocol/fleet.report, fleet.governor, claim.take; MemoryStore.claim.
 -- KEYS 1 meta, 2 replicas, 3 numbers, 4 due, 5 held, 6 slots, 7 aside, 8 last
 -- ARGV 6 replica, 7 digest, 8 info, 9 request id, 10 limit, 11 hold ms, 12 timeout ms
--- Answer: {epoch, now, standing, next ms or '', others hold (0/1), claims as JSON
---   ('' for none): [entry, record, entry, record …], then unreadable entries …}
+-- Answer: {epoch, now, standing, next ms or '', others hold (0/1), claims
+--   ('' for none): {entry, record, entry, record …}, then unreadable entries …}
 local replica, digest, request = ARGV[6], ARGV[7], ARGV[9]
 local limit, hold, timeout = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local MAX_STEP = 2000
@@ -60,8 +60,12 @@ local governor = highest(true) or highest(false)
 redis.call('HSET', KEYS[1], 'clock', int(time), 'reported', int(now),
            'number', int(last_number), 'governor', governor)
 
-if governor ~= digest then return {epoch, int(now), 'STANDS_BY', '', 0, ''} end
-if fleet[5] ~= digest then return {epoch, int(now), 'ADOPTS', '', 0, ''} end
+if governor ~= digest then
+  return cjson.encode({epoch, int(now), 'STANDS_BY', '', 0, ''})
+end
+if fleet[5] ~= digest then
+  return cjson.encode({epoch, int(now), 'ADOPTS', '', 0, ''})
+end
 
 local unreadable, claims = {}, {}
 
@@ -151,5 +155,6 @@ if next_due and next_held then next_ms = int(math.min(tonumber(next_due), tonumb
 elseif next_due or next_held then next_ms = int(tonumber(next_due or next_held)) end
 local others = redis.call('ZCARD', KEYS[5]) > #claims / 2 and 1 or 0
 
-local told = #claims > 0 and cjson.encode(claims) or ''
-return {epoch, int(now), 'GOVERNS', next_ms, others, told, unpack(unreadable)}
+-- An empty table would be written as an object.
+local told = #claims > 0 and claims or ''
+return cjson.encode({epoch, int(now), 'GOVERNS', next_ms, others, told, unpack(unreadable)})

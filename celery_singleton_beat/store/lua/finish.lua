@@ -29,4 +29,4 @@ for i = 1, tonumber(ARGV[6]) do
   end
   answer[#answer + 1] = verdict
 end
-return answer
+return cjson.encode(answer)

@@ -5,4 +5,4 @@
 -- Answer: {epoch}
 redis.call('HDEL', KEYS[2], ARGV[6])
 redis.call('DEL', KEYS[3])
-return {epoch}
+return cjson.encode({epoch})

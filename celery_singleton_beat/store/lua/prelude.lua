@@ -1,7 +1,11 @@
 -- Prelude: what every script needs before its own transition; put in front of each.
 -- Twins: protocol/codec.py (split, join), protocol/epoch.py (recognise).
+-- ARGV[1] is all arguments in one text, a JSON array of texts: one costs less to send than
+-- many. Below and in the scripts ARGV is that array. Every answer is a JSON array too.
 -- KEYS[1] meta. ARGV[1] now ms ('' = ask the server), [2] app, [3] schema,
 -- [4] epoch that the caller remembers ('' = none), [5] a fresh name for a new one.
+local ARGV = cjson.decode(ARGV[1])
+
 -- Integers only, written with %.0f: tostring of a large number is not the number.
 local function int(number)
   return string.format('%.0f', number)

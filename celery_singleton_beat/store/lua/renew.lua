@@ -39,4 +39,4 @@ for i = 1, tonumber(ARGV[6]) do
 end
 -- The index outlives its locks by a day at most.
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', int(now - 86400000))
-return answer
+return cjson.encode(answer)

@@ -1,11 +1,11 @@
 -- settle: end holds; each by the fence that took it.
 -- Twin: protocol/claim.settle.
 -- KEYS 1 meta, 2 due, 3 held, 4 slots
--- ARGV 6 digest, 7 settlements as JSON, each [entry, fence, slot ms, due ms,
---   "failures|runs|last ms|rule"], all of them texts
+-- ARGV 6 digest, 7 settlements, each {entry, fence, slot ms, due ms,
+--   "failures|runs|last ms|rule"}, all of them texts
 -- Answer: {epoch, verdict …}
 local governs = redis.call('HGET', KEYS[1], 'adopted') == ARGV[6]
-local settlements = cjson.decode(ARGV[7])
+local settlements = ARGV[7]
 local answer, names = {epoch}, {}
 for i, told in ipairs(settlements) do names[i] = told[1] end
 
@@ -38,4 +38,4 @@ if #moved > 0 then
   redis.call('ZREM', KEYS[2], unpack(moved))
   if #scores > 0 then redis.call('ZADD', KEYS[2], unpack(scores)) end
 end
-return answer
+return cjson.encode(answer)

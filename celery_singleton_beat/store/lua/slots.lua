@@ -4,7 +4,7 @@
 -- ARGV 6… entries
 -- Answer: {epoch, record or '' …}; a record that was set aside answers 'ASIDE'
 local answer = {epoch}
-if #ARGV == 5 then return answer end
+if #ARGV == 5 then return cjson.encode(answer) end
 local texts = redis.call('HMGET', KEYS[4], unpack(ARGV, 6))
 for i = 1, #ARGV - 5 do
   local text, name = texts[i], ARGV[i + 5]
@@ -21,4 +21,4 @@ for i = 1, #ARGV - 5 do
     answer[i + 1] = 'ASIDE'
   end
 end
-return answer
+return cjson.encode(answer)

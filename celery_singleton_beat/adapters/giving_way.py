@@ -1,0 +1,127 @@
+"""The ways of not running: left out for good, or queued again.
+
+Runs in: worker, where the task's body would have run.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from celery.app.task import Context
+from celery.exceptions import Ignore
+from kombu.exceptions import OperationalError
+
+from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.engine.board import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from celery import Task
+
+    from celery_singleton_beat.adapters.in_hand import RunInHand
+    from celery_singleton_beat.errors import StoreError
+
+_logger = logging.getLogger(__name__)
+
+_BROKER_DELAY_S: Final = 2
+_TRIES: Final = "singleton_lock_tries"
+
+
+def skip(task: Task, run: RunInHand, reason: str, holder: str = "") -> None:
+    """Leave the run out, for good. Its result says so, and nobody waits for ever."""
+    attempt, request = run.attempt, task.request
+    extension_of(task.app).events.emit(
+        happened.RunSkipped(task.name, attempt.run, attempt.key, reason, holder)
+    )
+    result = {"singleton_skipped": reason, "lock_key": attempt.key, "holder": holder}
+    for context in (request, *_followers(request.chain)):
+        # What a chain would have run next is left out too; its caller waits for the last result.
+        task.backend.mark_as_done(
+            context.id, result, context, store_result=not request.ignore_result
+        )
+    raise Ignore(reason)
+
+
+def _followers(chain: Any) -> Iterator[Context]:
+    """Name the results of a chain's further members, as Celery does when one of them fails."""
+    members = list(chain or ())
+    while members:
+        member = members.pop()
+        context = Context(member)
+        context.update(context.options or {})
+        context.id = (context.options or {}).get("task_id")
+        context.group = (context.options or {}).get("group_id")
+        if context.id is not None:
+            yield context
+        if member.get("subtask_type") == "chord" and (member.get("kwargs") or {}).get("body"):
+            members.append(member["kwargs"]["body"])
+
+
+def postpone(task: Task, run: RunInHand, reason: str, delay_ms: int) -> None:
+    """Queue the message again; it keeps its id, chain, callbacks and retries."""
+    attempt = run.attempt
+    while True:
+        try:
+            _queue_again(task, reason, delay_ms)
+            break
+        except (OperationalError, OSError):
+            # This message may be all that is left of its run: it is not let go for a lost line.
+            _logger.warning("A run could not be queued again; trying until the broker is back")
+            time.sleep(_BROKER_DELAY_S)
+    extension_of(task.app).events.emit(
+        happened.RunPostponed(task.name, attempt.run, attempt.key, reason, delay_ms)
+    )
+    raise Ignore(reason)
+
+
+def _queue_again(task: Task, reason: str, delay_ms: int) -> None:
+    request = task.request
+    headers = dict(request.headers or {})
+    if reason == "locked":
+        headers[_TRIES] = _tries(task) + 1
+    signature = task.signature_from_request(
+        request, countdown=delay_ms / 1000, retries=request.retries, headers=headers
+    )
+    signature.apply_async(add_to_parent=False)
+
+
+def _tries(task: Task) -> int:
+    tries = vars(task.request).get(_TRIES, 0)
+    return tries if isinstance(tries, int) else 0
+
+
+def is_last_try(task: Task) -> bool:
+    """Tell whether a run that finds its key held now gives way for good."""
+    allowed = task.singleton_options.lock_retries
+    return allowed is not None and _tries(task) >= allowed
+
+
+def goes_on_without(task: Task, run: RunInHand, error: StoreError, delay_ms: int) -> bool:
+    """Do what the task wants done while the store is away; True: run without a lock.
+
+    False: it wants to be queued again, and the broker is away too.
+    """
+    events, attempt = extension_of(task.app).events, run.attempt
+    match task.singleton_options.on_store_outage:
+        case "run":
+            events.emit(happened.RunUnprotected(task.name, attempt.run, attempt.key))
+            return True
+        case "skip":
+            skip(task, run, f"store away: {error}")
+        case _:
+            run.heartbeat.board.mark(run.index, Stage.POSTPONED)
+            try:
+                _queue_again(task, "store away", delay_ms)
+            except Exception:  # noqa: BLE001  # whatever the broker's library raises
+                return False
+            events.emit(
+                happened.RunPostponed(
+                    task.name, attempt.run, attempt.key, f"store away: {error}", delay_ms
+                )
+            )
+            raise Ignore(str(error))
+    return False
