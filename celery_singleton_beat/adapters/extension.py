@@ -12,8 +12,7 @@ import os
 import socket
 import threading
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Final
 
 from celery_singleton_beat.engine.board import Board
 from celery_singleton_beat.engine.guard import Guard
@@ -34,16 +33,18 @@ if TYPE_CHECKING:
 
     from celery_singleton_beat.store.port import Store
 
-_extensions: WeakKeyDictionary[Celery, Extension] = WeakKeyDictionary()
+_ATTRIBUTE: Final = "_singleton_beat"
 _guard = threading.Lock()
 
 
 def extension_of(app: Celery) -> Extension:
-    """Find the extension of an app; there is one."""
-    with _guard:
-        if app not in _extensions:
-            _extensions[app] = Extension(app)
-        return _extensions[app]
+    """Find the extension of an app; there is one, and it lives on the app."""
+    try:
+        found: Extension = vars(app)[_ATTRIBUTE]
+    except KeyError:
+        with _guard:
+            found = vars(app).setdefault(_ATTRIBUTE, Extension(app))
+    return found
 
 
 def subscribe(app: Celery, listener: Listener) -> Callable[[], None]:

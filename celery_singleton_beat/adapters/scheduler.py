@@ -25,6 +25,7 @@ from celery_singleton_beat.adapters.entries import (
 )
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.publisher import CeleryPublisher
+from celery_singleton_beat.adapters.signals import SignalsDeferred
 from celery_singleton_beat.engine.dispatcher import Dispatcher, Pace
 from celery_singleton_beat.errors import ConfigurationError, EntryError, StoreError
 from celery_singleton_beat.protocol.entry import Timing, configuration_digest
@@ -122,9 +123,13 @@ class SingletonScheduler(Scheduler):
         )
 
     def tick(self, *_args: Any, **_kwargs: Any) -> float:
-        """Dispatch what is due, then wait, at most a second, for what is due next."""
+        """Dispatch what is due, then wait, at most a second, for what is due next.
+
+        A signal to stop is handled between the two: what was claimed is settled.
+        """
         try:
-            wait_ms = self.dispatcher.tick()
+            with SignalsDeferred():
+                wait_ms = self.dispatcher.tick()
         except ConfigurationError:
             raise
         except Exception as error:

@@ -44,7 +44,7 @@ class SingletonStep(bootsteps.StartStopStep):
                 "worker has several: start it with --pool solo or threads, or set a Redis"
             )
             raise ConfigurationError(msg)
-        for task in worker.app.tasks.values():
+        for _, task in sorted(worker.app.tasks.items()):
             # Reading a SingletonTask's options checks them: now, not at the first run.
             getattr(task, "singleton_options", None)
         extension.heartbeat  # noqa: B018  # its board must be there before the pool forks

@@ -112,6 +112,7 @@ class Facts:
         self.publisher = 0
         self.published_ns: dict[str, int] = {}
         self.events: collections.Counter[str] = collections.Counter()
+        self.postponed: collections.Counter[str] = collections.Counter()
         self.missed: list[dict[str, Any]] = []
         self.latest_ms = 0
 
@@ -173,6 +174,8 @@ class Facts:
                 self.published[key] += 1
                 self.publisher = fact["pid"]
                 self.published_ns.setdefault(key, fact["at_ns"])
+            case "RunPostponed":
+                self.postponed[fact["told"]["reason"]] += 1
             case "OccurrencesMissed":
                 self.missed.append(fact["told"])
             case kind:

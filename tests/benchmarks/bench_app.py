@@ -46,6 +46,7 @@ class AppSpec:
     timetables: tuple[Timetable, ...] = ()
     result_backend: str | None = None
     singleton_task: bool = False
+    named: bool = False  # messages tell their entry whichever scheduler sends them
     conf: dict[str, Any] = field(default_factory=dict)
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -72,7 +73,7 @@ def make_app(spec: AppSpec) -> Celery:
             name: {
                 "task": NOOP,
                 "schedule": float(timetable.every_s),
-                "options": {"headers": {"periodic_task_name": name}},
+                "options": {"headers": {"periodic_task_name": name}} if spec.named else {},
             }
             for timetable in spec.timetables
             for name in timetable.names()

@@ -63,6 +63,10 @@ class Side(ABC):
     def run(self) -> None:
         """Dispatch everything that falls due at the agreed moments."""
 
+    def leave(self) -> None:
+        """Remove what `ready` left on this machine; most leave nothing."""
+        self.queue.close()
+
     def published(self) -> int:
         """Return how many messages are in the queue."""
         return int(self.queue.llen(QUEUE))
@@ -155,6 +159,11 @@ class StockBeat(Side):
         for _ in range(self.orders.per_burst):
             self.scheduler.tick()
 
+    def leave(self) -> None:
+        super().leave()
+        self.scheduler.close()
+        self.folder.cleanup()
+
 
 class RedBeat(Side):
     """`RedBeatScheduler` holding its lock, all entries saved and long overdue."""
@@ -203,6 +212,7 @@ def main() -> None:
     cpu_s = _cpu_seconds() - before
     versions = {name: version(name) for name in ("celery", "kombu", "redis")}
     dispatched = side.published() - published
+    side.leave()
     report = {"ready_at": ready_at, "cpu_s": cpu_s, "dispatched": dispatched, "versions": versions}
     print(json.dumps(report))
 

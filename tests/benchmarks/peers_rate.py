@@ -2,9 +2,9 @@
 
 All three meet 10,000 due entries in one process each. RedBeat holds its lock and dispatches all of
 them in one tick; stock beat dispatches one entry a tick, and as a tick compares its whole schedule
-only the first 300 are awaited. Command counts and CPU of the store are the server's own
-(`INFO commandstats`, `used_cpu_*`), divided by the dispatches; commands that a script calls are
-counted as well as the call of the script. The broker is another server.
+only the first 300 are awaited. The targets are for the full size. Command counts and CPU of the
+store are the server's own (`INFO commandstats`, `used_cpu_*`), divided by the dispatches; commands
+that a script calls are counted as well as the call of the script. The broker is another server.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def run(bench: Bench) -> list[Table]:
         if {"ours", name} <= measured.keys():
             ours = [cost.rate for cost in measured["ours"]]
             ratio = ratios(ours, [cost.rate for cost in measured[name]])
-            rates.add(f"ours / {name}, by wall time", ratio, "times", target)
+            rates.add(
+                f"ours / {name}, by wall time", ratio, "times", None if bench.quick else target
+            )
     return [rates, _store_table(many, measured)]
 
 

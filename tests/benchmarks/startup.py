@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 QUIET_S = 1_800
 DAY_S = 86_400
 START_S = 180.0
-SETTLE_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,6 @@ def _start(bench: Bench, fleet: Fleet) -> tuple[float, float]:
             raise ended_early(replica)
         memory_mib = resident_mib(replica.pid)
         first_ms = bystander.arrivals()[0].arrived_ms
-        time.sleep(SETTLE_S)  # a stop between a publish and its confirmation is another story
         fleet.stop(replica)
     return (first_ms - started_ms) / 1000, memory_mib
 

@@ -110,7 +110,7 @@ class _pair:  # noqa: N801 (used as a function)
         bench.servers.wipe()
         broker, store = bench.servers.broker.url, bench.servers.store.url
         conf = {"redbeat_lock_timeout": LOCK_TIMEOUT_S} if scheduler == "redbeat" else {}
-        spec = AppSpec(broker, store, (ENTRIES,), conf=conf)
+        spec = AppSpec(broker, store, (ENTRIES,), named=True, conf=conf)
         interval = MAX_INTERVAL_S if scheduler == "redbeat" else None
         self.fleet = Fleet(scheduler, spec, max_interval_s=interval)
         self.bystander = Bystander(broker)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 
 from celery_singleton_beat import SingletonTask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VARIABLE = "CARELESS_CONF"
 
@@ -37,15 +40,17 @@ def entry(name: str, **fields: Any) -> None:
     app.conf.beat_schedule[name] = line
 
 
-def task(name: str, **options: Any) -> None:
+def task(name: str, **options: Any) -> str:
     """One more singleton task."""
 
     @app.task(name=f"careless.{name}", base=SingletonTask, **options)
     def body(customer: int) -> int:
         return customer
 
+    return name
 
-MISTAKES = {
+
+MISTAKES: dict[str, Callable[[], object]] = {
     "the same lock key twice": lambda: [task(name, lock_key="one") for name in ("one", "two")],
     "a lock key of no argument": lambda: task("report", lock_key="report:{costumer}"),
     "a lock key that cannot be read": lambda: task("report", lock_key="report:{customer"),

@@ -28,7 +28,10 @@ KEYS = Keys("csb:careless")
 SENT = "Sending due task good"
 
 IN_SETTINGS = [
-    ({"lock_tll": 30}, "singleton_beat_lock_tll is not a setting: did you mean singleton_beat_lock_"),
+    (
+        {"lock_tll": 30},
+        "singleton_beat_lock_tll is not a setting: did you mean singleton_beat_lock_",
+    ),
     ({"lock_ttl": 0}, "singleton_beat_lock_ttl (0) must be at least 0.001 seconds"),
     ({"lock_ttl": -30}, "singleton_beat_lock_ttl (-30) must be at least 0.001 seconds"),
     ({"lock_ttl": 300_000}, "Durations are seconds: write 300 if these were milliseconds"),
@@ -36,21 +39,27 @@ IN_SETTINGS = [
     ({"claim_hold": 0.5}, "singleton_beat_claim_hold (0.5) must be at least 1 seconds"),
     (
         {"lock_ttl": 2, "renew_every": 1},
-        "singleton_beat_lock_ttl (2) must be at least three times singleton_beat_renew_every (1): "
-        "raise the first or lower the second",
+        (
+            "singleton_beat_lock_ttl (2) must be at least three times singleton_beat_renew_every (1)"
+            ": raise the first or lower the second"
+        ),
     ),
     ({"on_locked": "wait"}, "singleton_beat_on_locked ('wait') must be one of 'skip', 'retry'"),
 ]
 IN_TASKS = [
     (
         "the same lock key twice",
-        "tasks careless.one and careless.two have the same lock_key 'one' and would exclude each "
-        "other: give each its own, or leave lock_key out",
+        (
+            "tasks careless.one and careless.two have the same lock_key 'one' and would exclude"
+            " each other: give each its own, or leave lock_key out"
+        ),
     ),
     (
         "a lock key of no argument",
-        "lock_key 'report:{costumer}' of task careless.report names no argument 'costumer': "
-        "did you mean customer?",
+        (
+            "lock_key 'report:{costumer}' of task careless.report names no argument 'costumer': "
+            "did you mean customer?"
+        ),
     ),
     (
         "a lock key that cannot be read",
@@ -68,7 +77,10 @@ IN_TASKS = [
     ),
 ]
 IN_ENTRIES = [
-    ("a field that is none", "entry 'misspelt' has an unknown field 'catchup': did you mean catch_"),
+    (
+        "a field that is none",
+        "entry 'misspelt' has an unknown field 'catchup': did you mean catch_",
+    ),
     ("a schedule that is none", "entry 'wordy'"),
     ("a zone that is none", "Europe/Atlantis"),
     ("a choice that is none", "catch_up of entry 'choosy' ('everything') must be one of 'latest'"),
@@ -269,6 +281,8 @@ def test_arguments_that_do_not_fit_the_lock_key_fail_their_own_run_only(
     careless.client.send_task("careless.report", args=[7])
     careless.client.send_task("careless.work", args=["next"])
 
-    worker.wait_for("lock_key 'report:{customer.name}' of task careless.report does not fit", ENOUGH)
+    worker.wait_for(
+        "lock_key 'report:{customer.name}' of task careless.report does not fit", ENOUGH
+    )
 
     worker.wait_for("Lock acquired: task='careless.work'", ENOUGH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -307,3 +308,36 @@ def test_an_entry_that_nobody_knows_keeps_its_slot_and_is_not_looked_at(beat: Ma
     assert slot is not None
     assert slot.due_ms == ABSENT
     assert store.settle("x", [Settlement("daily", slot.fence + 1, slot)]) == [Settled.LOST]
+
+
+def test_a_signal_to_stop_waits_until_the_tick_has_settled(
+    beat: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F8: Celery's handler closes the scheduler and raises, wherever the process is."""
+    it = beat({"daily": entry()})
+    it.make_due()
+
+    def stop(*_: object) -> None:
+        it.scheduler.close()
+        raise SystemExit
+
+    original = it.scheduler.send
+
+    def send(publication: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return original(publication)
+
+    monkeypatch.setattr(it.scheduler, "send", send)
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(SystemExit):
+            it.scheduler.tick()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert len(it.heard(happened.OccurrencePublished)) == 1
+    store = it.scheduler._extension.store  # noqa: SLF001
+    (slot,) = store.slots(["daily"]).slots
+    assert slot is not None
+    assert not slot.is_held
+    assert slot.runs == 1

@@ -207,7 +207,7 @@ def test_eager_mode_and_direct_calls_need_no_store() -> None:
     app.conf.singleton_beat_redis_url = "redis://127.0.0.1:1/0"
     app.conf.task_always_eager = True
 
-    @app.task(bind=True, base=SingletonTask, lock_key="offline:{number}")
+    @app.task(bind=True, shared=False, base=SingletonTask, lock_key="offline:{number}")
     def double(self: SingletonTask, number: int) -> tuple[int, object, object]:
         return 2 * number, self.lease, self.occurrence
 

@@ -6,8 +6,16 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from celery import Celery
+from celery.exceptions import Ignore
+from kombu.exceptions import OperationalError
 
+from celery_singleton_beat import SingletonTask
+from celery_singleton_beat.adapters import giving_way
+from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.adapters.in_hand import RunInHand
 from celery_singleton_beat.demo.server import HOST
+from celery_singleton_beat.protocol.run import Attempt
 from tests.integration.workers import ENOUGH, occurrence
 from tests.rig.proxy import TO_CLIENT
 
@@ -201,3 +209,36 @@ def test_a_wiped_store_lets_live_holders_come_back_first(
     assert rival["singleton_skipped"] == "locked"
     assert first.get(timeout=ENOUGH)["run"] == first.id
     assert shop.ended("kept").started("kept") == 1
+
+
+def test_a_message_that_cannot_be_queued_again_is_not_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """S0-37: the broker is away just when a twin gives way; the twin may be all there is."""
+    app = Celery("lonely", broker="memory://", set_as_current=False)
+    app.conf.singleton_beat_redis_url = "memory://"
+    sent: list[float] = []
+    waits: list[float] = []
+
+    @app.task(base=SingletonTask, shared=False, name="lonely.task")
+    def lonely() -> None:
+        pass
+
+    class Message:
+        def apply_async(self, **_: Any) -> None:
+            if len(waits) < 3:
+                raise OperationalError
+
+    def signature(*_: Any, countdown: float, **__: Any) -> Message:
+        sent.append(countdown)
+        return Message()
+
+    task = app.tasks["lonely.task"]
+    monkeypatch.setattr(task, "signature_from_request", signature)
+    monkeypatch.setattr(giving_way.time, "sleep", waits.append)
+    run = RunInHand(Attempt("run", "h1", "key", 1000), None, extension_of(app).heartbeat, 0)
+
+    with pytest.raises(Ignore):
+        giving_way.postpone(task, run, "twin", 100)
+
+    assert (sent, waits) == ([0.1] * 4, [2] * 3)

@@ -279,7 +279,9 @@ def test_a_late_acked_run_beyond_its_hard_limit_is_run_again_if_its_task_says_so
 ) -> None:
     """S0-21: not beside the process that is being killed."""
     shop = make_shop(
-        singleton_beat_lock_ttl=600, task_acks_on_failure_or_timeout=False, task_acks_on_timeout=False
+        singleton_beat_lock_ttl=600,
+        task_acks_on_failure_or_timeout=False,
+        task_acks_on_timeout=False,
     )
     shop.worker(concurrency=1)
     run = shop.send("late", "too slow", ("gate", "g"), time_limit=2)

@@ -218,4 +218,3 @@ def gather(self: Any, results: Any, key: str) -> Any:
 def by_class(self: Any, key: str, steps: list[Any] = []) -> dict[str, Any]:  # noqa: B006
     """The task that is a singleton only if the application's task class is."""
     return play(self, key, steps)
-

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from celery.result import AsyncResult
 
     from celery_singleton_beat.demo.server import EmbeddedServer
-    from tests.rig.witness import Tally, Witness
+    from tests.rig.witness import Tally
 
 MODULE = "tests.integration.worker_app"
 ENOUGH = 40.0
@@ -171,12 +171,12 @@ class Shop:
     def _wait_change(self, name: str, reached: Callable[[], bool]) -> None:
         deadline = time.monotonic() + ENOUGH
         self.store.config_set("notify-keyspace-events", "KA")
-        with self.store.pubsub(ignore_subscribe_messages=True) as changes:
+        with self.store.pubsub(ignore_subscribe_messages=True) as changes:  # type: ignore[no-untyped-call]
             changes.subscribe(f"__keyspace@2__:{name}")
             while not reached():
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    msg = f"{name} did not become so: {self.store.get(name)}"
+                    msg = f"{name} did not become so: {self.store.get(name)!r}"
                     raise TimeoutError(msg)
                 changes.get_message(timeout=min(left, 1.0))
 
@@ -187,5 +187,3 @@ def occurrence(
     """The headers of an occurrence's message."""
     header = {"entry": entry, "scheduled_ms": scheduled_ms, "cause": "", "previous_ms": None}
     return {"singleton_occurrence": {**header, "not_after_ms": 0, **fields}}
-
-

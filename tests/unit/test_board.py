@@ -58,7 +58,11 @@ def test_a_record_given_again_remembers_nothing() -> None:
 
     again = opened(board)
 
-    assert (board.stage(again), board.token(again), board.is_trusted(again)) == (Stage.OPEN, 0, False)
+    assert (board.stage(again), board.token(again), board.is_trusted(again)) == (
+        Stage.OPEN,
+        0,
+        False,
+    )
 
 
 def test_neighbours_on_the_board_do_not_touch_each_other() -> None:

@@ -170,9 +170,7 @@ def test_a_begin_answered_too_late_is_asked_again(worker: Worker) -> None:
     worker.clock.now_ms = boot_ms() - TTL_MS  # as if asked a TTL ago
 
     with pytest.raises(StoreUnavailable, match="more slowly than leases of 30000 ms live"):
-        worker.guard.begin(
-            worker.attempt(), worker.board, index, close_if_busy=False, grace_ms=0
-        )
+        worker.guard.begin(worker.attempt(), worker.board, index, close_if_busy=False, grace_ms=0)
 
     assert worker.ask(worker.attempt("rival", "h2")) is Begun.BUSY
 

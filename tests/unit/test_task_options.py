@@ -31,7 +31,7 @@ def make_task(app: Celery) -> MakeTask:
     """A maker of tasks `(customer, *, kind="all")` with these options."""
 
     def make(name: str = "shop.report", **options: Any) -> Any:
-        @app.task(name=name, base=SingletonTask, **options)
+        @app.task(name=name, base=SingletonTask, shared=False, **options)
         def report(customer: Any, *, kind: str = "all") -> None:
             del customer, kind
 
@@ -74,9 +74,7 @@ def test_what_a_task_says_goes_before_the_settings(app: Celery, make_task: MakeT
         on_store_outage="skip",
     ).singleton_options
 
-    expected = TaskOptions(
-        "report:{customer}", 120_000, 40_000, "skip", 0, 2000, "skip", 600_000
-    )
+    expected = TaskOptions("report:{customer}", 120_000, 40_000, "skip", 0, 2000, "skip", 600_000)
     assert options == expected
 
 
@@ -150,7 +148,7 @@ def test_a_template_is_filled_with_the_call_and_its_defaults(
 
 
 def test_a_bound_tasks_self_is_no_argument(app: Celery) -> None:
-    @app.task(bind=True, base=SingletonTask, name="bound", lock_key="b:{number}")
+    @app.task(bind=True, base=SingletonTask, shared=False, name="bound", lock_key="b:{number}")
     def bound(self: SingletonTask, number: int) -> None:
         del self, number
 
@@ -158,7 +156,7 @@ def test_a_bound_tasks_self_is_no_argument(app: Celery) -> None:
 
 
 def test_a_template_over_any_keywords_cannot_be_refused_at_start(app: Celery) -> None:
-    @app.task(base=SingletonTask, name="free", lock_key="f:{kwargs[number]}")
+    @app.task(base=SingletonTask, shared=False, name="free", lock_key="f:{kwargs[number]}")
     def free(**kwargs: int) -> None:
         del kwargs
 
@@ -172,7 +170,7 @@ def test_a_call_that_does_not_fit_names_template_and_task(
     """S4-13."""
     task = make_task(lock_key="r:{customer.name}")
 
-    with pytest.raises(ConfigurationError, match="of task shop.report does not fit its call"):
+    with pytest.raises(ConfigurationError, match=r"of task shop\.report does not fit its call"):
         key_of(task, *args)
 
 
