@@ -54,7 +54,11 @@ class CeleryPublisher:
         if "producer" in vars(scheduler):
             return
         try:
-            connection = scheduler.app.connection_for_write(connect_timeout=self._timeout_s)
+            connection = scheduler.app.connection_for_write(
+                connect_timeout=self._timeout_s,
+                # RabbitMQ acknowledges nothing unless it is asked to; other transports ignore it.
+                transport_options={"confirm_publish": True},
+            )
             scheduler.connection = connection
             connection.ensure_connection(
                 max_retries=0, timeout=self._timeout_s, reraise_as_library_errors=True

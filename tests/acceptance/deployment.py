@@ -91,7 +91,7 @@ class Deployment:
 
     def holds(self) -> dict[str, int]:
         """The entries that somebody has claimed, and until when."""
-        found = self.store.zrange("{csb:acceptance}:held", 0, -1, withscores=True)
+        found: Any = self.store.zrange("{csb:acceptance}:held", 0, -1, withscores=True)
         return {name.decode(): int(until_ms) for name, until_ms in found}
 
 
@@ -116,9 +116,7 @@ class Facts:
         self.missed: list[dict[str, Any]] = []
         self.latest_ms = 0
 
-    def wait_until(
-        self, reached: Callable[[Facts], bool], timeout_seconds: float = ENOUGH
-    ) -> None:
+    def wait_until(self, reached: Callable[[Facts], bool], timeout_seconds: float = ENOUGH) -> None:
         """Return when it has come to that; woken by facts.
 
         Raises:

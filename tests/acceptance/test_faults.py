@@ -19,8 +19,8 @@ from tests.acceptance.timetable import Every
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.rig.processes import Proc
     from celery_singleton_beat.demo.server import EmbeddedServer
+    from tests.rig.processes import Proc
     from tests.rig.skew import ClockSkew
 
 ENTRIES = (
@@ -130,7 +130,7 @@ class Storm:
 
 
 @pytest.mark.parametrize(("broker", "seconds"), [("redis", 44), ("rabbitmq", 20)])
-def test_every_occurrence_runs_once_through_kills_freezes_and_wrong_clocks(
+def test_every_occurrence_runs_once_through_kills_freezes_and_wrong_clocks(  # noqa: PLR0917  # fixtures
     request: pytest.FixtureRequest,
     make_deployment: Callable[..., Deployment],
     make_skew: Callable[[int], ClockSkew],

@@ -167,9 +167,10 @@ def test_a_store_restarted_without_persistence_starts_no_second_run_beside_a_liv
     deployment = make_deployment(store.url(), gated(gate), broker_url=make_redis().url())
     facts = deployment.facts
     holder = deployment.worker(concurrency=1)
-    deployment.worker(concurrency=1)
     for beat in (deployment.beat(), deployment.beat()):
         beat.wait_for(GOVERNS, ENOUGH)
+    deployment.witness.wait_until(lambda tally: len(lasting_bodies(tally)) == 1, ENOUGH)
+    deployment.worker(concurrency=1)
     facts.wait_until(lambda _: locked(deployment) >= 1)
     first = lasting_bodies(deployment.witness.tally())
 

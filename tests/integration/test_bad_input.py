@@ -40,8 +40,8 @@ IN_SETTINGS = [
     (
         {"lock_ttl": 2, "renew_every": 1},
         (
-            "singleton_beat_lock_ttl (2) must be at least three times singleton_beat_renew_every (1)"
-            ": raise the first or lower the second"
+            "singleton_beat_lock_ttl (2) must be at least three times singleton_beat_renew_every"
+            " (1): raise the first or lower the second"
         ),
     ),
     ({"on_locked": "wait"}, "singleton_beat_on_locked ('wait') must be one of 'skip', 'retry'"),

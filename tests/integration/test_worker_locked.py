@@ -187,18 +187,18 @@ def test_a_task_class_for_the_whole_application_protects_its_tasks(
     shop.began("held")
 
     skipped = shop.send("by_class", "other").get(timeout=ENOUGH)
-    several = [
-        shop.client.send_task(
-            "celery.map",
-            kwargs={"task": call(shop, "gather", ""), "it": [number]},
-        )
-        for number in range(3)
+    shop.gate("map")
+    passing = shop.client.signature("shop.pass_gate")
+    maps = [
+        shop.client.send_task("celery.map", kwargs={"task": passing, "it": ["map"]})
+        for _ in range(2)
     ]
+    shop.began("passes map", 2)
+    shop.let("map", 2)
     shop.let("g")
 
     assert skipped["singleton_skipped"] == "locked"
-    assert [result.get(timeout=ENOUGH, propagate=False) for result in several]
-    shop.send("by_class", "other").get(timeout=ENOUGH)
+    assert [result.get(timeout=ENOUGH) for result in maps] == [["map"], ["map"]]
 
 
 def test_eager_mode_and_direct_calls_need_no_store() -> None:

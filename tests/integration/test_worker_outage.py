@@ -187,6 +187,24 @@ def test_a_run_whose_begin_was_done_but_not_answered_is_not_lost(
     assert shop.ended("unanswered").started("unanswered") == 1
 
 
+def test_a_retry_that_could_not_be_recorded_runs_when_the_store_is_back(
+    shop: Shop, line: FaultProxy
+) -> None:
+    """F7, S4-06: neither taken for the end of its run nor for a twin of it for ever."""
+    worker = shop.worker()
+    run = shop.send("stumbling", "retried", ("gate", "g"), ("stumble", 1))
+    shop.began("retried")
+
+    line.refuse()
+    shop.let("g", 2)
+    worker.wait_for("Run ended.*outcome='retrying' recorded=False", ENOUGH)
+    worker.wait_for(f"Run re-queued.*{AWAY}", ENOUGH)
+    line.heal()
+
+    assert run.get(timeout=ENOUGH)["retries"] == 1
+    assert shop.ended("retried").started("retried") == 2
+
+
 def test_a_wiped_store_lets_live_holders_come_back_first(
     make_shop: Callable[..., Shop], make_redis: Callable[..., EmbeddedServer]
 ) -> None:
@@ -235,7 +253,7 @@ def test_a_message_that_cannot_be_queued_again_is_not_let_go(
 
     task = app.tasks["lonely.task"]
     monkeypatch.setattr(task, "signature_from_request", signature)
-    monkeypatch.setattr(giving_way.time, "sleep", waits.append)
+    monkeypatch.setattr("celery_singleton_beat.adapters.giving_way.time.sleep", waits.append)
     run = RunInHand(Attempt("run", "h1", "key", 1000), None, extension_of(app).heartbeat, 0)
 
     with pytest.raises(Ignore):

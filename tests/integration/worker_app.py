@@ -214,6 +214,14 @@ def gather(self: Any, results: Any, key: str) -> Any:
         return results
 
 
+@app.task(name="shop.pass_gate")
+def pass_gate(gate: str) -> str:
+    """What ``celery.map`` calls: wait at a gate."""
+    with witness.body(f"passes {gate}"):
+        at_gate(None, "", gate)
+    return gate
+
+
 @app.task(name="shop.by_class", bind=True)
 def by_class(self: Any, key: str, steps: list[Any] = []) -> dict[str, Any]:  # noqa: B006
     """The task that is a singleton only if the application's task class is."""
