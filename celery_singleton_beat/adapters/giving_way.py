@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _BROKER_DELAY_S: Final = 2
+_LONGEST_DELAY_MS: Final = 1_800_000
 _TRIES: Final = "singleton_lock_tries"
 
 
@@ -63,7 +64,7 @@ def _followers(chain: Any) -> Iterator[Context]:
 
 def postpone(task: Task, run: RunInHand, reason: str, delay_ms: int) -> None:
     """Queue the message again; it keeps its id, chain, callbacks and retries."""
-    attempt = run.attempt
+    attempt, delay_ms = run.attempt, min(delay_ms, _longest_delay_ms(task))
     while True:
         try:
             _queue_again(task, reason, delay_ms)
@@ -76,6 +77,13 @@ def postpone(task: Task, run: RunInHand, reason: str, delay_ms: int) -> None:
         happened.RunPostponed(task.name, attempt.run, attempt.key, reason, delay_ms)
     )
     raise Ignore(reason)
+
+
+def _longest_delay_ms(task: Task) -> int:
+    """Tell how long a message may wait: half of what a broker waits before it sends a copy."""
+    transport = task.app.conf.broker_transport_options or {}
+    timeout_s = transport.get("visibility_timeout")
+    return int(timeout_s * 500) if timeout_s else _LONGEST_DELAY_MS
 
 
 def _queue_again(task: Task, reason: str, delay_ms: int) -> None:

@@ -1,4 +1,7 @@
-"""The clock that trust is measured by: it never steps, and counts while a host sleeps."""
+"""The clock that trust is measured by: it never steps, and counts while a host sleeps.
+
+Runs in: beat, worker.
+"""
 
 from __future__ import annotations
 

@@ -16,9 +16,10 @@ from celery_singleton_beat.errors import (
     StoreTooNew,
     StoreUnavailable,
 )
+from celery_singleton_beat.protocol.claim import Slot
 from celery_singleton_beat.protocol.run import Attempt, Begun
 from celery_singleton_beat.store.keys import Keys
-from celery_singleton_beat.store.port import ClaimRequest, Standing
+from celery_singleton_beat.store.port import Adoption, ClaimRequest, Standing
 from celery_singleton_beat.store.redis_store import RedisStore
 from celery_singleton_beat.store.redis_wire import Wire
 from celery_singleton_beat.testing import START_MS, FakeClock, StoreUnderTest
@@ -58,24 +59,46 @@ def test_a_store_of_a_newer_release_is_refused(redis_url: str) -> None:
         claim(store_at(redis_url))
 
 
-@pytest.mark.parametrize("key", ["meta", "slots", "due"])
+@pytest.mark.parametrize("lost", [("due", "held"), ("slots",)])
+def test_an_index_that_was_evicted_is_made_again_from_what_is_left(
+    redis_url: str, lost: tuple[str, ...]
+) -> None:
+    clock = FakeClock()
+    store = RedisStore(Wire(redis_url), prefix="shop", app="shop", now_ms=clock)
+    it = StoreUnderTest(store, clock)
+    it.plan(x=START_MS, y=START_MS + 1000)
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete(*(getattr(Keys("shop"), key) for key in lost))
+    clock.advance(1000)
+
+    answer = it.claim()
+
+    found = it.held(answer) if "due" in lost else list(answer.unreadable)
+    assert found == ["x", "y"]
+
+
+@pytest.mark.parametrize("key", ["meta", "slots", "due", "held"])
 def test_a_foreign_value_under_our_keys_is_named_and_not_overwritten(
     redis_url: str, key: str
 ) -> None:
     """F13: a foreign value under the key."""
     store = store_at(redis_url)
+    planned = Slot("rule", START_MS, START_MS)
     if key != "meta":
         claim(store)
-        store.adopt("digest", [], done=True)
+        store.adopt("digest", [Adoption("x", None, planned)], done=True)
     with redis.Redis.from_url(redis_url) as client:
         client.delete(getattr(Keys("shop"), key))
         client.set(getattr(Keys("shop"), key), "somebody's")
 
-        reads = (lambda: store.slots(["x"])) if key == "slots" else (lambda: claim(store))
         with pytest.raises(StoreCorrupt, match="something foreign"):
-            reads()
+            claim(store, "another")
 
         assert client.get(getattr(Keys("shop"), key)) == b"somebody's"
+        client.delete(getattr(Keys("shop"), key))
+        if key in ("due", "held"):
+            answer = store.claim(ClaimRequest("r", "digest", "third", 10, 5000, 15_000))
+            assert [found.entry for found in answer.claims] == ["x"]
 
 
 @pytest.mark.parametrize("record", ["", "junk", "9|1|2|3|4|5|6|7|rule", "1|x|2|3|4|5|6|7|rule"])

@@ -40,20 +40,19 @@ def test_a_lease_outlives_a_run_of_ten_times_its_ttl(
 def test_a_lease_outlives_a_run_that_holds_the_interpreter_lock(
     make_shop: Callable[..., Shop],
 ) -> None:
-    """S0-24, C7: nothing else ran in the child for several TTLs, and the lease was kept."""
+    """S0-24, C7: nothing else runs in the child for ten TTLs, and the lease is kept."""
     shop = make_shop(singleton_beat_lock_ttl=1.2)
     shop.worker()
-    first = shop.send("early", "greedy", ("hold", 6.0))
+    first = shop.send("early", "greedy", ("holding gate", "g"))
     shop.began("greedy")
 
-    shop.wait_renewed("early:greedy", 2, ttl_ms=1200)
+    shop.wait_renewed("early:greedy", 10, ttl_ms=1200)
     rival = shop.send("early", "greedy").get(timeout=ENOUGH)
+    shop.let("g")
 
     assert rival["singleton_skipped"] == "locked"
     assert first.get(timeout=ENOUGH)["run"] == first.id
-    held = shop.told("held", "greedy")
-    assert held["ms"] > 3 * 1200
-    assert held["ticks"] <= 3
+    assert shop.told("held", "greedy")["ticks"] <= 3
     assert shop.began("greedy").started("greedy") == 1
 
 
@@ -72,7 +71,7 @@ def test_one_command_renews_all_the_runs_of_a_process(make_shop: Callable[..., S
     asked = shop.calls("evalsha") - calls
     shop.let("g", 6)
 
-    assert 7 <= asked <= 12  # nine renewals of a second each, for six runs
+    assert 3 <= asked <= 15  # about nine renewals, a second apart; one by one it were 54
     for number in range(6):
         shop.ended(f"k{number}")
 

@@ -7,6 +7,7 @@ begin and end, under the key that the test chose; that key is in the lock key to
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import pathlib
@@ -71,24 +72,26 @@ def at_gate_unless_warned(task: Any, key: str, gate: str) -> None:
         fact("warned", key=key)
 
 
-def hold_the_interpreter(_task: Any, key: str, seconds: float) -> None:
-    """Run one C call for about that long, and tell how far a thread beside it got meanwhile."""
+def hold_the_interpreter(_task: Any, key: str, gate: str) -> None:
+    """Wait at a gate in a C call that keeps the interpreter lock.
+
+    Tells how far a thread beside it got meanwhile.
+    """
     ticks, over = [0], threading.Event()
 
     def tick() -> None:
         while not over.wait(0.01):
             ticks[0] += 1
 
-    began = time.perf_counter()
-    sum(range(3_000_000))
-    amount = int(3_000_000 * seconds / (time.perf_counter() - began))
+    path = pathlib.Path(os.environ[witness.VARIABLE], f"gate-{gate}")
     threading.Thread(target=tick).start()
-    ticks[0] = 0
-    began = time.perf_counter()
-    sum(range(amount))
-    counted, took = ticks[0], time.perf_counter() - began
+    with path.open("rb", buffering=0) as opening:
+        before = ticks[0]
+        # PyDLL, unlike CDLL, does not let go of the lock.
+        ctypes.PyDLL(None).read(opening.fileno(), ctypes.create_string_buffer(1), 1)
+        passed = ticks[0] - before
     over.set()
-    fact("held", key=key, ticks=counted, ms=int(took * 1000))
+    fact("held", key=key, ticks=passed)
 
 
 def wait_until_lost(task: Any, key: str, _: None) -> None:
@@ -154,7 +157,7 @@ STEPS: dict[str, Callable[[Any, str, Any], None]] = {
     "gate": at_gate,
     "stubborn gate": at_gate_whatever_comes,
     "patient gate": at_gate_unless_warned,
-    "hold": hold_the_interpreter,
+    "holding gate": hold_the_interpreter,
     "until lost": wait_until_lost,
     "tell": tell_itself,
     "retry": retry_until,

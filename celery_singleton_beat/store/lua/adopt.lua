@@ -4,6 +4,7 @@
 -- ARGV 6 digest, 7 done (0/1), 8 entries, each {name, the record that was read
 --   ('' = none), slot ms, due ms, "failures|runs|last ms|rule"}, all of them texts
 -- Answer: {epoch, verdict …}
+expect({KEYS[2], KEYS[3]}, {KEYS[4]})
 local digest, entries = ARGV[6], ARGV[8]
 local governs = redis.call('HGET', KEYS[1], 'governor') == digest
 local answer = {epoch}

@@ -7,8 +7,10 @@
 local replica, digest, request = ARGV[6], ARGV[7], ARGV[9]
 local limit, hold, timeout = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local MAX_STEP = 2000
+expect({KEYS[4], KEYS[5]}, {KEYS[2], KEYS[3], KEYS[6], KEYS[7]})
 
-local fleet = redis.call('HMGET', KEYS[1], 'clock', 'reported', 'number', 'governor', 'adopted')
+local fleet = redis.call('HMGET', KEYS[1], 'clock', 'reported', 'number', 'governor', 'adopted',
+                         'idle')
 local step = math.min(math.max(now - (tonumber(fleet[2]) or 0), 0), MAX_STEP)
 local time = (tonumber(fleet[1]) or 0) + step
 local last_number = tonumber(fleet[3]) or 0
@@ -73,8 +75,8 @@ local function set_aside(name, text)
   if text then
     redis.call('HSET', KEYS[7], name, text)
     redis.call('HDEL', KEYS[6], name)
-    unreadable[#unreadable + 1] = name
   end
+  unreadable[#unreadable + 1] = name
   redis.call('ZREM', KEYS[4], name)
   redis.call('ZREM', KEYS[5], name)
 end
@@ -143,6 +145,25 @@ local function take()
   redis.call('SET', KEYS[8], join(request, int(from), cjson.encode(taken)), 'PX', int(hold * 2))
 end
 
+-- Both indexes are gone, by eviction or by hand: the slots know what was in them. `idle` is
+-- the number of slots when nothing was to be rebuilt, so that it is not looked for each time.
+local function rebuild()
+  local count = int(redis.call('HLEN', KEYS[6]))
+  if count == '0' or count == fleet[6] then return end
+  if redis.call('EXISTS', KEYS[4], KEYS[5]) > 0 then return end
+  local all, found = redis.call('HGETALL', KEYS[6]), 0
+  for i = 1, #all, 2 do
+    local slot = split(all[i + 1], 8)
+    slot = slot and all_numbers(slot, 1, 7)
+    if slot and slot[2] >= 0 then
+      redis.call('ZADD', KEYS[4], int(slot[2]), all[i])
+      found = found + 1
+    end
+  end
+  if found == 0 then redis.call('HSET', KEYS[1], 'idle', count) end
+end
+
+rebuild()
 if not repeated() then
   restore_lapsed()
   take()

@@ -59,6 +59,12 @@ end
 local epoch = meta[3]
 local fence = tonumber(meta[6]) or 0
 
+-- A foreign value under one of our keys must fail a script before its first write.
+local function expect(zsets, hashes)
+  for _, key in ipairs(zsets) do redis.call('ZCARD', key) end
+  for _, key in ipairs(hashes) do redis.call('HLEN', key) end
+end
+
 local function next_fence()
   return math.max(fence + 1, now * 1000)
 end

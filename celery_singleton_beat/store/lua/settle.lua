@@ -4,6 +4,7 @@
 -- ARGV 6 digest, 7 settlements, each {entry, fence, slot ms, due ms,
 --   "failures|runs|last ms|rule"}, all of them texts
 -- Answer: {epoch, verdict …}
+expect({KEYS[2], KEYS[3]}, {KEYS[4]})
 local governs = redis.call('HGET', KEYS[1], 'adopted') == ARGV[6]
 local settlements = ARGV[7]
 local answer, names = {epoch}, {}

@@ -3,6 +3,7 @@
 -- KEYS 1 meta, 2 due, 3 held, 4 slots, 5 aside
 -- ARGV 6… entries
 -- Answer: {epoch, record or '' …}; a record that was set aside answers 'ASIDE'
+expect({KEYS[2], KEYS[3]}, {KEYS[4], KEYS[5]})
 local answer = {epoch}
 if #ARGV == 5 then return cjson.encode(answer) end
 local texts = redis.call('HMGET', KEYS[4], unpack(ARGV, 6))
