@@ -79,6 +79,17 @@ class OccurrenceUncertain(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class OccurrenceRecalled(Event):
+    """Nobody began the occurrence in time; it was published again, with the same id."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "An occurrence that nobody began was published again"
+    entry: str
+    scheduled_ms: int
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class OccurrencesMissed(Event):
     """Occurrences that catch-up leaves out; ``by_ms`` is the one that stands for them, if any."""
 

@@ -33,7 +33,7 @@ OnLocked = Literal["skip", "retry", "raise"]
 OnStoreOutage = Literal["retry", "run", "skip"]
 
 _SPELLING = re.compile(r"(?:[A-Z][A-Z0-9_]*_)?SINGLETON_BEAT_([A-Z0-9_]+)|singleton_beat_(\w+)")
-_IN_MILLISECONDS = frozenset({"CRON_LOCK_TTL"})
+IN_MILLISECONDS = frozenset({"CRON_LOCK_TTL"})
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,12 @@ class Settings:
         "How long a finished run is remembered, so that a second message of it is recognised.",
         unset="ten intervals of the entry, 10 minutes to a day",
     )
+    start_deadline_ms: int | None = setting(
+        values.Seconds(),
+        None,
+        "How long a published `SingletonTask` may wait to begin before it is published once more.",
+        unset="for ever",
+    )
     lock_ttl_ms: int = setting(
         values.Seconds(),
         30_000,
@@ -168,8 +174,8 @@ class Settings:
         """
         configured = _configured(conf)
         found: dict[str, Any] = {}
-        for declared in _declared():
-            name = _key(declared)
+        for declared in declared_settings():
+            name = key_of(declared)
             kind: values.Kind = declared.metadata["kind"]
             if configured.get(name) is not None:
                 found[declared.name] = kind.check(configured[name], name)
@@ -228,18 +234,8 @@ def check_lock_ttl(value: object, renew_every_ms: int | None, name: str) -> int:
     return ttl_ms
 
 
-def settings_table() -> str:
-    """The settings as a table in Markdown, for the documentation."""
-    rows = ["| setting | value | default | meaning |", "|---|---|---|---|"]
-    for declared in _declared():
-        about = declared.metadata
-        default = about["unset"] if declared.default is None else f"`{_default(declared)}`"
-        meaning = about["doc"] + "".join(f" Also `{name}`{_unit(name)}." for name in about["also"])
-        rows.append(f"| `{_key(declared)}` | {about['kind'].label} | {default} | {meaning} |")
-    return "\n".join(rows) + "\n"
-
-
-def _declared() -> Iterator[Field[Any]]:
+def declared_settings() -> Iterator[Field[Any]]:
+    """The fields that are settings, in the order of the documentation."""
     return filter(_is_setting, fields(Settings))
 
 
@@ -247,19 +243,9 @@ def _is_setting(declared: Field[Any]) -> bool:
     return "kind" in declared.metadata
 
 
-def _key(declared: Field[Any]) -> str:
+def key_of(declared: Field[Any]) -> str:
+    """The name that a setting has in Celery's configuration."""
     return PREFIX + declared.name.removesuffix("_ms")
-
-
-def _unit(variable: str) -> str:
-    return " (milliseconds)" if variable in _IN_MILLISECONDS else ""
-
-
-def _default(declared: Field[Any]) -> object:
-    default: Any = declared.default
-    if declared.name.endswith("_ms"):
-        return values.written(default / 1000)
-    return f'"{default}"' if isinstance(default, str) else default
 
 
 def _configured(conf: Mapping[str, object]) -> dict[str, object]:
@@ -267,7 +253,7 @@ def _configured(conf: Mapping[str, object]) -> dict[str, object]:
 
     That is how an application overrides at run time what it has read from an object.
     """
-    known = {_key(declared).removeprefix(PREFIX) for declared in _declared()}
+    known = {key_of(declared).removeprefix(PREFIX) for declared in declared_settings()}
     found: dict[str, object] = {}
     for spelling in sorted(conf):
         if not (match := _SPELLING.fullmatch(spelling)):
@@ -287,13 +273,13 @@ def _variable(declared: Field[Any], environ: Mapping[str, str]) -> str | None:
     Unknown ``SINGLETON_BEAT_…`` variables are let alone: for a service named singleton-beat
     Kubernetes sets some in every container.
     """
-    names = (_key(declared).upper(), *declared.metadata["also"])
+    names = (key_of(declared).upper(), *declared.metadata["also"])
     return next((name for name in names if environ.get(name)), None)
 
 
 def _parsed(kind: values.Kind, name: str, environ: Mapping[str, str]) -> object:
     parsed = kind.parse(environ[name], name)
-    if name in _IN_MILLISECONDS and isinstance(parsed, float) and math.isfinite(parsed):
+    if name in IN_MILLISECONDS and isinstance(parsed, float) and math.isfinite(parsed):
         return timedelta(milliseconds=parsed)
     return parsed
 

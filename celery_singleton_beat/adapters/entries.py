@@ -15,6 +15,7 @@ from celery.utils.saferepr import saferepr
 from celery_singleton_beat import setting_values as values
 from celery_singleton_beat import settings as settings_module
 from celery_singleton_beat.adapters.convert import recurrence_of
+from celery_singleton_beat.adapters.task import SingletonTask
 from celery_singleton_beat.errors import ConfigurationError, EntryError
 from celery_singleton_beat.protocol.entry import CatchUp, Timing
 
@@ -31,6 +32,7 @@ OUR_FIELDS: Final = (
     "catch_up_max",
     "catch_up_window",
     "dedupe_window",
+    "start_deadline",
 )
 
 
@@ -147,7 +149,27 @@ def timing_of(app: Celery, entry: SingletonEntry, settings: Settings) -> Timing:
         checked("catch_up_window", values.Seconds(), window_ms),
         0 if jitter in (0, 0.0, timedelta(0)) else checked("jitter", values.Seconds(), 0),
         checked("dedupe_window", values.Seconds(), settings.dedupe_window_ms),
+        _start_deadline_ms(app, entry, checked("start_deadline", values.Seconds(), None), settings),
     )
+
+
+def _start_deadline_ms(
+    app: Celery, entry: SingletonEntry, own_ms: int | None, settings: Settings
+) -> int | None:
+    """Tell an entry's start deadline; only a SingletonTask recognises a second message.
+
+    Raises:
+        EntryError: the entry asks for one, and its task is not known to be a SingletonTask.
+    """
+    if isinstance(app.tasks.get(entry.task), SingletonTask):
+        return settings.start_deadline_ms if own_ms is None else own_ms
+    if own_ms is not None:
+        msg = (
+            f"start_deadline of entry {entry.name!r}: task {entry.task!r} is not known here as a "
+            "SingletonTask, and any other would run twice: import it in beat, or leave it out"
+        )
+        raise EntryError(msg)
+    return None
 
 
 def absolute(moment: object, now_ms: int) -> object:

@@ -68,6 +68,8 @@ def new_attempt(
         attempt=request.get("retries") or 0,
         window_ms=(occurrence and occurrence.window_ms) or options.window_ms,
         not_after_ms=occurrence.not_after_ms if occurrence else 0,
+        awaited_as=occurrence.entry if occurrence and occurrence.is_awaited else "",
+        scheduled_ms=occurrence.scheduled_ms if occurrence else 0,
         owner=str(request.get("hostname") or ""),
     ), occurrence
 

@@ -17,7 +17,12 @@ from uuid import uuid4
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.adoption import Adopter
 from celery_singleton_beat.engine.clock import boot_ms
-from celery_singleton_beat.engine.publisher import BrokerUnavailable, Publisher
+from celery_singleton_beat.engine.publisher import (
+    BrokerUnavailable,
+    Publication,
+    Publisher,
+    Sent,
+)
 from celery_singleton_beat.engine.watch import Watch
 from celery_singleton_beat.engine.work import Work, disown
 from celery_singleton_beat.errors import StoreError
@@ -121,6 +126,8 @@ class Dispatcher:
                 return 0
             case Standing.GOVERNS:
                 next_ms = self._dispatch(answer, asked_ms)
+                if answer.has_overdue:
+                    self._recall(answer.now_ms, asked_ms)
         if len(answer.claims) >= self._pace.batch:
             return 0
         return self._wait_ms(answer, asked_ms, next_ms)
@@ -209,6 +216,20 @@ class Dispatcher:
                 self._events.emit(trouble)
                 self._alone.add(work.claim.entry)
         return settlements
+
+    def _recall(self, now_ms: int, asked_ms: int) -> None:
+        """Publish once more what nobody began; each once, with the same id."""
+        overdue = self._store.recall(limit=self._pace.batch, hold_ms=self._pace.hold_ms)
+        known = [one for one in overdue if one.entry in self._timings]
+        done = [one.run for one in overdue if one.entry not in self._timings]
+        publications = [Publication(one.occurrence(now_ms), now_ms) for one in known]
+        deliveries = self._publisher.publish(publications, lambda: not self._is_over(asked_ms))
+        for one, delivery in zip(known, deliveries, strict=True):
+            if delivery.sent in (Sent.SENT, Sent.FAILED):
+                done.append(one.run)
+            if delivery.sent is Sent.SENT:
+                self._events.emit(happened.OccurrenceRecalled(one.entry, one.scheduled_ms, one.run))
+        self._store.dismiss(done)
 
     def _settle(self, settlements: list[Settlement]) -> None:
         """Settle these, and those of which the store's answer was lost before.

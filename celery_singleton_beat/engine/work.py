@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.publisher import Delivery, Publication, Sent
 from celery_singleton_beat.events import Event
+from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Claim, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.entry import Timing
@@ -83,7 +84,25 @@ class Work(NamedTuple):
             else:
                 pause_ms = RETRY_MS[0] if is_in_time else 0
                 slot = replace(slot, due_ms=max(slot.due_ms, now_ms + pause_ms))
-        return Settlement(claim.entry, claim.slot.fence, slot), trouble
+        awaited = self._awaited(deliveries[:sent])
+        return Settlement(claim.entry, claim.slot.fence, slot, awaited), trouble
+
+    def _awaited(self, sent: Sequence[Delivery]) -> tuple[Awaited, ...]:
+        """List what was sent and has to begin by a deadline."""
+        deadline_ms = self.timing.start_deadline_ms
+        if deadline_ms is None:
+            return ()
+        return tuple(
+            Awaited(
+                delivery.task_id,
+                occurrence.entry,
+                occurrence.scheduled_ms,
+                deadline_ms,
+                occurrence.window_ms,
+                occurrence.previous_ms,
+            )
+            for occurrence, delivery in zip(self.plan.publish, sent, strict=False)
+        )
 
     def _failed(self, slot: Slot, delivery: Delivery, sent: int, now_ms: int) -> tuple[Slot, Event]:
         attempt = slot.failures + 1

@@ -102,7 +102,9 @@ What is not promised
 -   A store that forgets acknowledged writes (a failover to a replica that lags,
     eviction, a flush, a restart without persistence) can repeat what it forgot.
     Slots that it forgot are planned anew from that moment on.
--   A broker that loses messages loses runs; the slot has moved on by then.
+-   A broker that loses messages loses runs; the slot has moved on by then. Only
+    where an entry has a start deadline, what nobody began is published once more
+    (``awaited``).
 -   ``on_store_outage="run"`` gives up the promise for that run, and says so.
 -   Effects outside (an e-mail, a payment) are repeated by a run that died
     half-way and is run again.

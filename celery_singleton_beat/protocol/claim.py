@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
+from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.codec import ABSENT, join, split
 
 
@@ -85,11 +86,15 @@ class Settled(Enum):
 
 
 class Settlement(NamedTuple):
-    """What a holder says of its claim: the slot as it shall be from now on."""
+    """What a holder says of its claim: the slot as it shall be from now on.
+
+    ``awaited`` are the occurrences it published of which the begin is to be seen.
+    """
 
     entry: str
     fence: int
     slot: Slot
+    awaited: tuple[Awaited, ...] = ()
 
 
 class Adopted(Enum):

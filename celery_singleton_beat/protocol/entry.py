@@ -33,7 +33,8 @@ class Timing:
     ``catch_up_window_ms`` says how late is too late (None: never).
     ``dedupe_window_ms`` is how long after its publish a message of an
     occurrence may still begin (None: ten intervals, at least 10 minutes, at
-    most a day).
+    most a day). An occurrence that did not begin within ``start_deadline_ms`` of
+    its publish (None: never mind) is published again.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Timing:
     catch_up_window_ms: int | None = None
     jitter_ms: int = 0
     dedupe_window_ms: int | None = None
+    start_deadline_ms: int | None = None
     offset_ms: int = field(init=False)
     rule: str = field(init=False)
 

@@ -22,7 +22,7 @@ class Occurrence:
     occurrence that somebody asked for. ``previous_ms`` is the occurrence before
     it, where one was dispatched. After ``not_after_ms``, which is ``window_ms``
     after the publish, a message for it is refused by the worker, because its run
-    record may be gone.
+    record may be gone. Of one that ``is_awaited`` the beats want to see the begin.
     """
 
     entry: str
@@ -31,6 +31,7 @@ class Occurrence:
     previous_ms: int | None = None
     not_after_ms: int = 0
     window_ms: int = 0
+    is_awaited: bool = False
 
     def task_id(self, prefix: str) -> str:
         """Tell the Celery task id of this occurrence: every publish of it bears the same.
@@ -45,7 +46,7 @@ class Occurrence:
             f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
         )
 
-    def to_header(self) -> dict[str, str | int | None]:
+    def to_header(self) -> dict[str, str | int | bool | None]:
         """Write it as a message header."""
         return {
             "entry": self.entry,
@@ -54,6 +55,7 @@ class Occurrence:
             "previous_ms": self.previous_ms,
             "not_after_ms": self.not_after_ms,
             "window_ms": self.window_ms,
+            "awaited": self.is_awaited,
         }
 
     @classmethod
@@ -70,7 +72,8 @@ class Occurrence:
             return None
         if previous_ms is not None and not _is_time(previous_ms):
             return None
-        return cls(entry, scheduled_ms, cause, previous_ms, not_after_ms, window_ms)
+        is_awaited = header.get("awaited") is True
+        return cls(entry, scheduled_ms, cause, previous_ms, not_after_ms, window_ms, is_awaited)
 
 
 def _is_time(value: object) -> TypeGuard[int]:

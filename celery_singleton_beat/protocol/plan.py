@@ -83,7 +83,15 @@ def plan(timing: Timing, slot: Slot, *, now_ms: int) -> Plan:
     interval_ms = (next_ms - after_ms) if next_ms is not None else 0
     window_ms = timing.window_ms(interval_ms)
     publish = tuple(
-        Occurrence(timing.name, at_ms, "", previous_ms, now_ms + window_ms, window_ms)
+        Occurrence(
+            timing.name,
+            at_ms,
+            "",
+            previous_ms,
+            now_ms + window_ms,
+            window_ms,
+            timing.start_deadline_ms is not None,
+        )
         for previous_ms, at_ms in zip([_known(slot.last_ms), *due], due, strict=False)
     )
     done = Slot(

@@ -130,6 +130,8 @@ class Attempt:
 
     ``window_ms`` is how long the record of a run is kept after its end, for an
     occurrence after ``not_after_ms``: so long may a second message of it appear.
+    ``awaited_as`` is the entry for which the beats wait to see it begin ("": they
+    do not), ``scheduled_ms`` its place among that entry's occurrences.
     """
 
     run: str
@@ -140,3 +142,5 @@ class Attempt:
     window_ms: int = 600_000
     not_after_ms: int = 0
     owner: str = ""
+    awaited_as: str = ""
+    scheduled_ms: int = 0

@@ -10,6 +10,9 @@ key             type     holds
 ``held``        zset     entry -> when its hold is over (ms)
 ``slots``       hash     entry -> slot record
 ``aside``       hash     entry -> a record that could not be read
+``awaited``     zset     run -> when it should have begun (ms)
+``published``   hash     run -> its occurrence, while it is awaited
+``progress``    hash     ``b:E``, ``p:E`` -> last begun, last published of entry E
 ``last:R``      string   what replica R claimed with its last request
 ``run:ID``      string   run record
 ``lock:KEY``    string   lock record
@@ -37,6 +40,9 @@ class Keys:
         self.slots = self._of("slots")
         self.aside = self._of("aside")
         self.locks = self._of("locks")
+        self.awaited = self._of("awaited")
+        self.published = self._of("published")
+        self.progress = self._of("progress")
 
     def last(self, replica: str) -> str:
         return self._of("last", replica)

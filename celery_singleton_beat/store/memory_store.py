@@ -7,11 +7,9 @@ threads, not processes.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
 
+from celery_singleton_beat.protocol.awaited import Awaited, is_lost
 from celery_singleton_beat.protocol.claim import (
     Adopted,
     Claim,
@@ -23,18 +21,17 @@ from celery_singleton_beat.protocol.claim import (
     take,
 )
 from celery_singleton_beat.protocol.codec import ABSENT
-from celery_singleton_beat.protocol.epoch import Epoch, grace_left_ms, recognise
-from celery_singleton_beat.protocol.fleet import Fleet, governor, leave, report
+from celery_singleton_beat.protocol.epoch import grace_left_ms, recognise
+from celery_singleton_beat.protocol.fleet import governor, leave, report
 from celery_singleton_beat.protocol.lease import Held, begin, finish, renew
 from celery_singleton_beat.protocol.run import (
     GRACE_MS,
     Attempt,
     Begun,
     Finished,
-    Lock,
     Renewed,
-    Run,
 )
+from celery_singleton_beat.store.memory_state import State, first_due, put_or_drop, system_ms
 from celery_singleton_beat.store.port import (
     Adoption,
     BeginAnswer,
@@ -47,42 +44,21 @@ from celery_singleton_beat.store.port import (
     Standing,
 )
 
-_V = TypeVar("_V")
-
-
-def _system_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-@dataclass(slots=True)
-class _State:
-    epoch: Epoch | None = None
-    fence: int = 0
-    fleet: Fleet = field(default_factory=Fleet)
-    adopted: str = ""
-    governor: str | None = None
-    due: dict[str, int] = field(default_factory=dict)
-    held: dict[str, int] = field(default_factory=dict)
-    slots: dict[str, Slot] = field(default_factory=dict)
-    last: dict[str, tuple[str, int, tuple[str, ...]]] = field(default_factory=dict)
-    runs: dict[str, Run] = field(default_factory=dict)
-    locks: dict[str, Lock] = field(default_factory=dict)
-
 
 class MemoryStore:
     """Implements ``Store``; ``now_ms`` is asked for the time of every step."""
 
-    def __init__(self, now_ms: Callable[[], int] = _system_ms) -> None:
+    def __init__(self, now_ms: Callable[[], int] = system_ms) -> None:
         self._now_ms = now_ms
         self._guard = threading.RLock()
-        self._state = _State()
+        self._state = State()
         self._known = ""
         self._epochs = 0
 
     def forget(self) -> None:
         """Forget everything, as a server that restarts without persistence does."""
         with self._guard:
-            self._state = _State()
+            self._state = State()
 
     def claim(self, request: ClaimRequest) -> ClaimAnswer:
         with self._guard:
@@ -110,6 +86,7 @@ class MemoryStore:
                 claims,
                 min(waits, default=None),
                 others_hold=len(state.held) > len(claims),
+                has_overdue=any(at_ms <= now_ms for at_ms in state.awaited.values()),
             )
 
     def settle(self, digest: str, settlements: Sequence[Settlement]) -> list[Settled]:
@@ -126,8 +103,32 @@ class MemoryStore:
                 )
                 if after is not None and after is not before:
                     self._put(name, after)
+                    self._await(settlement, now_ms)
                 verdicts.append(verdict)
             return verdicts
+
+    def recall(self, *, limit: int, hold_ms: int) -> list[Awaited]:
+        with self._guard:
+            now_ms, state, recalled = self._enter(), self._state, []
+            for run in first_due(state.awaited, now_ms, limit):
+                one = state.published[run]
+                begun_ms = state.begun_ms.get(one.entry, 0)
+                latest_ms = state.latest_ms.get(one.entry, 0)
+                if is_lost(one.scheduled_ms, begun_ms=begun_ms, latest_ms=latest_ms):
+                    state.awaited[run] = now_ms + hold_ms
+                    recalled.append(one)
+                else:
+                    state.awaited[run] = now_ms + one.deadline_ms
+            return recalled
+
+    def dismiss(self, runs: Sequence[str]) -> None:
+        if not runs:
+            return
+        with self._guard:
+            self._enter()
+            for run in runs:
+                self._state.awaited.pop(run, None)
+                self._state.published.pop(run, None)
 
     def slots(self, entries: Sequence[str]) -> SlotsAnswer:
         if not entries:
@@ -165,6 +166,10 @@ class MemoryStore:
             wait_ms = grace_left_ms(state.epoch, now_ms=now_ms, grace_ms=grace_ms)
             if wait_ms:
                 return BeginAnswer(Begun.WAIT, now_ms, wait_ms=wait_ms)
+            if attempt.awaited_as:
+                self.dismiss([attempt.run])
+                begun_ms = state.begun_ms.get(attempt.awaited_as, 0)
+                state.begun_ms[attempt.awaited_as] = max(begun_ms, attempt.scheduled_ms)
             held, verdict = begin(
                 self._held(attempt, now_ms),
                 attempt,
@@ -251,10 +256,10 @@ class MemoryStore:
 
     def _take(self, request: ClaimRequest, now_ms: int) -> tuple[Claim, ...]:
         state = self._state
-        for name in _first(state.held, now_ms, request.limit):
+        for name in first_due(state.held, now_ms, request.limit):
             del state.held[name]
             state.due[name] = state.slots[name].due_ms
-        names = _first(state.due, now_ms, request.limit)
+        names = first_due(state.due, now_ms, request.limit)
         claims, first = [], 0
         for name in names:
             fence = self._next_fence(now_ms)
@@ -268,6 +273,15 @@ class MemoryStore:
         if claims:
             state.last[request.replica] = (request.request_id, first, tuple(names))
         return tuple(claims)
+
+    def _await(self, settlement: Settlement, now_ms: int) -> None:
+        state, entry = self._state, settlement.entry
+        for one in settlement.awaited:
+            run = state.runs.get(one.run)
+            if run is None or run.keep_until_ms <= now_ms:
+                state.awaited[one.run] = now_ms + one.deadline_ms
+                state.published[one.run] = one
+            state.latest_ms[entry] = max(state.latest_ms.get(entry, 0), one.scheduled_ms)
 
     def _put(self, name: str, slot: Slot) -> None:
         self._state.slots[name] = slot
@@ -285,18 +299,5 @@ class MemoryStore:
     def _keep(self, attempt: Attempt, held: Held) -> None:
         if held.run:
             self._state.fence = max(self._state.fence, held.run.token)
-        _put_or_drop(self._state.runs, attempt.run, held.run)
-        _put_or_drop(self._state.locks, attempt.key, held.lock)
-
-
-def _first(scores: dict[str, int], now_ms: int, limit: int) -> list[str]:
-    """Name the lowest scores up to now, in the order in which Redis would."""
-    due = sorted((score, name.encode()) for name, score in scores.items() if score <= now_ms)
-    return [name.decode() for _, name in due[:limit]]
-
-
-def _put_or_drop(into: dict[str, _V], key: str, value: _V | None) -> None:
-    if value is None:
-        into.pop(key, None)
-    else:
-        into[key] = value
+        put_or_drop(self._state.runs, attempt.run, held.run)
+        put_or_drop(self._state.locks, attempt.key, held.lock)

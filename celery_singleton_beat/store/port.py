@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
+from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Adopted, Claim, Settled, Settlement, Slot
 from celery_singleton_beat.protocol.run import Attempt, Begun, Finished, Outcome, Renewed
 
@@ -52,7 +53,8 @@ class ClaimAnswer:
     ``next_ms`` is when to look again at the earliest (None: nothing is
     scheduled); ``others_hold`` tells that a slot is held, so that something may
     become due earlier than that. ``unreadable`` names entries whose slot could
-    not be read; it was set aside and they must be planned anew.
+    not be read; it was set aside and they must be planned anew. ``has_overdue``
+    tells that ``recall`` may have something to give.
     """
 
     now_ms: int
@@ -61,6 +63,7 @@ class ClaimAnswer:
     next_ms: int | None = None
     others_hold: bool = False
     unreadable: tuple[str, ...] = ()
+    has_overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,12 @@ class Store(Protocol):
 
     def settle(self, digest: str, settlements: Sequence[Settlement]) -> list[Settled]:
         """End holds: move the slots on, or leave them for later."""
+
+    def recall(self, *, limit: int, hold_ms: int) -> list[Awaited]:
+        """Take overdue awaited occurrences, to publish them again; they are held meanwhile."""
+
+    def dismiss(self, runs: Sequence[str]) -> None:
+        """Wait no longer for these runs to begin."""
 
     def slots(self, entries: Sequence[str]) -> SlotsAnswer:
         """Read slots."""

@@ -12,6 +12,7 @@ from importlib.resources import files
 from os import urandom
 from typing import Any, Final
 
+from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Adopted, Claim, Settled, Settlement, Slot
 from celery_singleton_beat.protocol.run import Attempt, Begun, Finished, Renewed
 from celery_singleton_beat.store.keys import Keys
@@ -34,6 +35,8 @@ _BATCH: Final = 500
 _PARTS: Final = {
     "claim": ("prelude", "claim"),
     "settle": ("prelude", "settle"),
+    "recall": ("prelude", "recall"),
+    "dismiss": ("prelude", "dismiss"),
     "slots": ("prelude", "slots"),
     "adopt": ("prelude", "adopt"),
     "leave": ("prelude", "leave"),
@@ -79,6 +82,7 @@ class RedisStore:
                 keys.slots,
                 keys.aside,
                 keys.last(request.replica),
+                keys.awaited,
             ),
             (
                 request.replica,
@@ -90,7 +94,7 @@ class RedisStore:
                 request.timeout_ms,
             ),
         )
-        now_ms, standing, next_ms, others, claims, *unreadable = answer
+        now_ms, standing, next_ms, others, overdue, claims, *unreadable = answer
         found = claims or []
         return ClaimAnswer(
             int(now_ms),
@@ -99,20 +103,35 @@ class RedisStore:
             int(next_ms) if next_ms else None,
             others_hold=bool(others),
             unreadable=tuple(unreadable),
+            has_overdue=bool(overdue),
         )
 
     def settle(self, digest: str, settlements: Sequence[Settlement]) -> list[Settled]:
         keys = self.keys
         verdicts: list[Settled] = []
         for batch in _batches(settlements):
-            told = [(entry, str(fence), *_slot_texts(slot)) for entry, fence, slot in batch]
-            answer = self._call(
-                "settle",
-                (keys.meta, keys.due, keys.held, keys.slots),
-                (digest, told),
-            )
+            told = [
+                (entry, str(fence), *_slot_texts(slot), _awaited_texts(awaited))
+                for entry, fence, slot, awaited in batch
+            ]
+            names = (keys.meta, keys.due, keys.held, keys.slots)
+            watched = (keys.awaited, keys.published, keys.progress)
+            runs = (keys.run(one.run) for settlement in batch for one in settlement.awaited)
+            answer = self._call("settle", (*names, *watched, *runs), (digest, told))
             verdicts += map(Settled, answer)
         return verdicts
+
+    def recall(self, *, limit: int, hold_ms: int) -> list[Awaited]:
+        keys = self.keys
+        found = self._call(
+            "recall", (keys.meta, keys.awaited, keys.published, keys.progress), (limit, hold_ms)
+        )
+        return [Awaited.from_text(run, text) for run, text in _pairs(found)]
+
+    def dismiss(self, runs: Sequence[str]) -> None:
+        keys = self.keys
+        for batch in _batches(runs):
+            self._call("dismiss", (keys.meta, keys.awaited, keys.published), batch)
 
     def slots(self, entries: Sequence[str]) -> SlotsAnswer:
         keys = self.keys
@@ -154,7 +173,15 @@ class RedisStore:
         keys = self.keys
         now_ms, verdict, token, wait_ms, starts, owner = self._call(
             "begin",
-            (keys.meta, keys.locks, keys.run(attempt.run), keys.lock(attempt.key)),
+            (
+                keys.meta,
+                keys.locks,
+                keys.run(attempt.run),
+                keys.lock(attempt.key),
+                keys.awaited,
+                keys.published,
+                keys.progress,
+            ),
             (
                 attempt.key,
                 attempt.attempt,
@@ -165,6 +192,9 @@ class RedisStore:
                 attempt.owner,
                 int(close_if_busy),
                 grace_ms,
+                attempt.run,
+                attempt.awaited_as,
+                attempt.scheduled_ms,
             ),
         )
         return BeginAnswer(
@@ -240,6 +270,14 @@ def _slot_texts(slot: Slot) -> tuple[str, str, str]:
     """Write what a holder may say of a slot: its time, when it is due, and the rest."""
     rest = f"{slot.failures}|{slot.runs}|{slot.last_ms}|{slot.rule}"
     return str(slot.slot_ms), str(slot.due_ms), rest
+
+
+def _awaited_texts(awaited: Sequence[Awaited]) -> list[str] | str:
+    """Write what is awaited; none as a text, for an empty table is no list to Lua."""
+    texts: list[str] = []
+    for one in awaited:
+        texts += (one.run, str(one.deadline_ms), str(one.scheduled_ms), one.to_text())
+    return texts or ""
 
 
 def _pairs(items: Sequence[Any]) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from celery_singleton_beat.store.port import Store
+from celery_singleton_beat.testing.awaited_checks import AWAITED_CHECKS
 from celery_singleton_beat.testing.fleet_checks import FLEET_CHECKS
 from celery_singleton_beat.testing.harness import START_MS, FakeClock, StoreUnderTest
 from celery_singleton_beat.testing.recording import RecordingPublisher
@@ -30,7 +31,12 @@ __all__ = [
 
 Check = Callable[[StoreUnderTest], None]
 
-CHECKS: Final[tuple[Check, ...]] = (*SLOT_CHECKS, *FLEET_CHECKS, *RUN_CHECKS)
+CHECKS: Final[tuple[Check, ...]] = (
+    *SLOT_CHECKS,
+    *FLEET_CHECKS,
+    *RUN_CHECKS,
+    *AWAITED_CHECKS,
+)
 """The suite, one check at a time: what ``check_store`` runs."""
 
 

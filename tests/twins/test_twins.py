@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Claim, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.run import Attempt, Outcome
@@ -38,6 +39,8 @@ attempts = st.builds(
     window_ms=st.sampled_from([STEP_MS, 5 * STEP_MS]),
     not_after_ms=st.sampled_from([0, 0, START_MS + 3 * STEP_MS]),
     owner=st.sampled_from(["w1", "w|2"]),
+    awaited_as=st.sampled_from(["", "x", "z|%"]),
+    scheduled_ms=st.sampled_from([START_MS, START_MS + STEP_MS]),
 )
 
 
@@ -92,8 +95,13 @@ class Twins(RuleBasedStateMachine):
         self.both("adopt", digest, [Adoption(name, seen, planned)], done=done)
         self.both("adopt", digest, [Adoption(name, planned, planned)], done=False)
 
-    @rule(back=st.integers(1, 5), by=st.integers(-1, 3), ended=st.booleans())
-    def settles(self, back: int, by: int, ended: bool) -> None:
+    @rule(
+        back=st.integers(1, 5),
+        by=st.integers(-1, 3),
+        ended=st.booleans(),
+        awaited=st.lists(st.tuples(st.sampled_from(["run1", "run2", "run3"]), steps), max_size=3),
+    )
+    def settles(self, back: int, by: int, ended: bool, awaited: list[tuple[str, int]]) -> None:
         if len(self.claims) < back:
             return
         digest, claim = self.claims[-back]
@@ -105,7 +113,19 @@ class Twins(RuleBasedStateMachine):
             runs=claim.slot.runs + 1,
             last_ms=claim.slot.slot_ms,
         )
-        self.both("settle", digest, [Settlement(claim.entry, claim.slot.fence, slot)])
+        watched = tuple(
+            Awaited(run, claim.entry, START_MS + at * STEP_MS, 2 * STEP_MS, 60_000, at or None)
+            for run, at in awaited
+        )
+        self.both("settle", digest, [Settlement(claim.entry, claim.slot.fence, slot, watched)])
+
+    @rule(limit=st.integers(1, 3))
+    def recalls(self, limit: int) -> None:
+        self.both("recall", limit=limit, hold_ms=STEP_MS)
+
+    @rule(runs=st.lists(st.sampled_from(["run1", "run3"]), max_size=2))
+    def dismisses(self, runs: list[str]) -> None:
+        self.both("dismiss", runs)
 
     @rule(replica=replicas)
     def leaves(self, replica: str) -> None:

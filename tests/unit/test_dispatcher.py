@@ -14,7 +14,9 @@ from celery_singleton_beat.engine.publisher import Sent
 from celery_singleton_beat.errors import StoreUnavailable
 from celery_singleton_beat.events import Event, Events
 from celery_singleton_beat.protocol.entry import CatchUp, Timing, configuration_digest
+from celery_singleton_beat.protocol.occurrence import Occurrence
 from celery_singleton_beat.protocol.recurrence import Interval
+from celery_singleton_beat.protocol.run import Attempt
 from celery_singleton_beat.store.memory_store import MemoryStore
 from celery_singleton_beat.store.port import ClaimRequest
 from celery_singleton_beat.testing import START_MS, FakeClock, RecordingPublisher
@@ -33,7 +35,7 @@ class Flaky(MemoryStore):
 
     def __getattribute__(self, name: str) -> object:
         found = super().__getattribute__(name)
-        if name not in ("claim", "settle", "adopt", "slots", "leave"):
+        if name not in ("claim", "settle", "adopt", "slots", "leave", "recall", "dismiss"):
             return found
 
         def verb(*args: object, **kwargs: object) -> object:
@@ -293,6 +295,49 @@ def test_a_new_version_that_keeps_crashing_stops_nothing(it: Deployment) -> None
 
     assert it.sent("x") == multiples(range(1, 61))
     assert it.sent("n") == []
+
+
+def begin(it: Deployment, occurrence: Occurrence) -> None:
+    """Let a worker begin an occurrence."""
+    run = occurrence.task_id("test")
+    attempt = Attempt(
+        run,
+        run,
+        run,
+        30_000,
+        awaited_as=occurrence.entry if occurrence.is_awaited else "",
+        scheduled_ms=occurrence.scheduled_ms,
+    )
+    it.store.begin(attempt, close_if_busy=False, grace_ms=0)
+
+
+def test_an_occurrence_that_the_broker_lost_is_published_again_once(it: Deployment) -> None:
+    replicas = [it.replica(timings(start_deadline_ms=5000)) for _ in range(2)]
+    lost_ms = START_MS + 4000
+
+    for _ in range(60):
+        it.run(1, *replicas)
+        for occurrence in it.broker.sent:
+            if occurrence.scheduled_ms != lost_ms:
+                begin(it, occurrence)
+
+    assert sorted(it.sent()) == sorted([*multiples(range(1, 61)), lost_ms])
+    (again,) = it.heard(happened.OccurrenceRecalled)
+    assert isinstance(again, happened.OccurrenceRecalled)
+    assert again.scheduled_ms == lost_ms
+    first, second = (o for o in it.broker.sent if o.scheduled_ms == lost_ms)
+    assert first.task_id("p") == second.task_id("p")
+
+
+def test_while_all_workers_are_away_a_queue_is_not_taken_for_a_loss(
+    it: Deployment,
+) -> None:
+    replica = it.replica(timings(start_deadline_ms=5000))
+
+    it.run(60, replica)
+
+    assert len(it.sent("x")) == 60
+    assert it.heard(happened.OccurrenceRecalled) == []
 
 
 def test_a_jump_of_the_stores_clock_ahead_is_followed_by_a_rest(it: Deployment) -> None:

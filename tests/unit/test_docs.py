@@ -16,7 +16,7 @@ import pytest
 
 import celery_singleton_beat
 from celery_singleton_beat import errors, events
-from celery_singleton_beat.settings import settings_table
+from celery_singleton_beat.settings_table import settings_table
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])

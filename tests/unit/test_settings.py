@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_singleton_beat.errors import ConfigurationError, UnknownSetting
-from celery_singleton_beat.settings import Settings, check_lock_ttl, settings_table
+from celery_singleton_beat.settings import Settings, check_lock_ttl
+from celery_singleton_beat.settings_table import settings_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,7 @@ DURATIONS = [
     "replica_timeout",
     "catch_up_window",
     "dedupe_window",
+    "start_deadline",
     "lock_ttl",
     "renew_every",
     "lock_retry_delay",

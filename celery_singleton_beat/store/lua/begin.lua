@@ -1,8 +1,9 @@
 -- begin: let a run begin, or say why not.
 -- Twin: protocol/lease.begin, protocol/epoch.grace_left_ms.
--- KEYS 1 meta, 2 locks, 3 run, 4 lock
+-- KEYS 1 meta, 2 locks, 3 run, 4 lock, 5 awaited, 6 published, 7 progress
 -- ARGV 6 lock key's name, 7 attempt, 8 holder, 9 ttl ms, 10 window ms, 11 not after ms,
---   12 owner, 13 close if busy (0/1), 14 grace ms
+--   12 owner, 13 close if busy (0/1), 14 grace ms, 15 run, 16 the entry that awaits it
+--   ('' = none), 17 scheduled ms
 -- Answer: {epoch, now, verdict, token, wait ms, starts, owner of the lock}
 local name, attempt, holder = ARGV[6], tonumber(ARGV[7]), ARGV[8]
 local ttl, window, not_after = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
@@ -14,6 +15,14 @@ end
 
 if meta[5] == '1' and tonumber(meta[4]) + tonumber(ARGV[14]) > now then
   return answer('WAIT', 0, tonumber(meta[4]) + tonumber(ARGV[14]) - now)
+end
+
+-- Its message has arrived: whatever the answer is, the beats need not wait for it.
+if ARGV[16] ~= '' then
+  redis.call('ZREM', KEYS[5], ARGV[15])
+  redis.call('HDEL', KEYS[6], ARGV[15])
+  local begun = tonumber(redis.call('HGET', KEYS[7], 'b:' .. ARGV[16])) or 0
+  redis.call('HSET', KEYS[7], 'b:' .. ARGV[16], int(math.max(begun, tonumber(ARGV[17]))))
 end
 
 local run, lock = read_run(KEYS[3]), read_lock(KEYS[4])

@@ -1,10 +1,29 @@
 -- settle: end holds; each by the fence that took it.
 -- Twin: protocol/claim.settle.
--- KEYS 1 meta, 2 due, 3 held, 4 slots
+-- KEYS 1 meta, 2 due, 3 held, 4 slots, 5 awaited, 6 published, 7 progress,
+--   8… run of everything awaited, in order
 -- ARGV 6 digest, 7 settlements, each {entry, fence, slot ms, due ms,
---   "failures|runs|last ms|rule"}, all of them texts
+--   "failures|runs|last ms|rule", awaited}; awaited is '' or {run, deadline ms, scheduled ms,
+--   record, run, …}, all of them texts
 -- Answer: {epoch, verdict …}
-expect({KEYS[2], KEYS[3]}, {KEYS[4]})
+expect({KEYS[2], KEYS[3], KEYS[5]}, {KEYS[4], KEYS[6], KEYS[7]})
+
+-- Wait for the runs of what was published to begin, unless they have already.
+local runs_seen = 0
+local function await(entry, awaited)
+  local latest = tonumber(redis.call('HGET', KEYS[7], 'p:' .. entry)) or 0
+  for i = 1, #awaited, 4 do
+    runs_seen = runs_seen + 1
+    local record = split(redis.call('GET', KEYS[7 + runs_seen]), 8)
+    if not record or tonumber(record[6]) <= now then
+      redis.call('ZADD', KEYS[5], int(now + tonumber(awaited[i + 1])), awaited[i])
+      redis.call('HSET', KEYS[6], awaited[i], awaited[i + 3])
+    end
+    latest = math.max(latest, tonumber(awaited[i + 2]))
+  end
+  redis.call('HSET', KEYS[7], 'p:' .. entry, int(latest))
+end
+
 local governs = redis.call('HGET', KEYS[1], 'adopted') == ARGV[6]
 local settlements = ARGV[7]
 local answer, names = {epoch}, {}
@@ -14,13 +33,16 @@ local texts = redis.call('HMGET', KEYS[4], unpack(names))
 local moved, records, scores = {}, {}, {}
 for i, told in ipairs(settlements) do
   local slot = split(texts[i], 8)
+  local moves = slot and slot[3] == told[2] and slot[4] ~= '0'
+  if told[6] ~= '' and not moves then runs_seen = runs_seen + #told[6] / 4 end
   if not slot then
     answer[i + 1] = 'GONE'
   elseif slot[3] ~= told[2] then
     answer[i + 1] = 'LOST'
   else
     answer[i + 1] = governs and 'CONFIRMED' or 'STALE'
-    if slot[4] ~= '0' then
+    if moves then
+      if told[6] ~= '' then await(told[1], told[6]) end
       local due = told[4]
       if not governs and due ~= '-1' then due = int(now) end
       moved[#moved + 1] = told[1]

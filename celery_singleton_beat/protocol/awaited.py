@@ -1,0 +1,66 @@
+"""Awaited occurrences: published, and not yet seen to begin.
+
+A broker may lose a message without a word: Redis does, if a worker is killed
+between taking one from the queue and noting that it has it. Where an entry has
+a *start deadline*, the store keeps its published occurrences until their runs
+begin; one that is overdue is published again, once, with the same task id. A
+``SingletonTask`` recognises the second message if the first turns up after all.
+
+                publish              begin
+    (claimed) ----------> awaited -------------> (its run record says the rest)
+                          |    ^
+        deadline is over  |    |  a later one of its entry waits too:
+                          v    |  that is a queue, not a loss
+                         overdue
+                          |
+                          +--> published again, and forgotten
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from celery_singleton_beat.protocol.codec import ABSENT, join, split
+from celery_singleton_beat.protocol.occurrence import Occurrence
+
+
+class Awaited(NamedTuple):
+    """A published occurrence whose run is to begin within ``deadline_ms`` of its publish."""
+
+    run: str
+    entry: str
+    scheduled_ms: int
+    deadline_ms: int
+    window_ms: int
+    previous_ms: int | None = None
+
+    def to_text(self) -> str:
+        previous_ms = ABSENT if self.previous_ms is None else self.previous_ms
+        return join(self.scheduled_ms, self.deadline_ms, self.window_ms, previous_ms, self.entry)
+
+    @classmethod
+    def from_text(cls, run: str, text: str) -> Awaited:
+        *numbers, entry = split(text, 5)
+        scheduled_ms, deadline_ms, window_ms, previous_ms = map(int, numbers)
+        previous = None if previous_ms == ABSENT else previous_ms
+        return cls(run, entry, scheduled_ms, deadline_ms, window_ms, previous)
+
+    def occurrence(self, now_ms: int) -> Occurrence:
+        """The occurrence, to be published again now."""
+        return Occurrence(
+            self.entry,
+            self.scheduled_ms,
+            previous_ms=self.previous_ms,
+            not_after_ms=now_ms + self.window_ms,
+            window_ms=self.window_ms,
+        )
+
+
+def is_lost(scheduled_ms: int, *, begun_ms: int, latest_ms: int) -> bool:
+    """Tell whether an overdue occurrence is to be published again.
+
+    ``begun_ms`` is the latest of its entry's occurrences that began, and
+    ``latest_ms`` the latest that was published. Either it was overtaken, or it
+    is the last: if a later one waits too, the workers are only behind.
+    """
+    return begun_ms > scheduled_ms or latest_ms <= scheduled_ms

@@ -1,0 +1,116 @@
+"""What every store promises of published occurrences that nobody began."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from celery_singleton_beat.protocol.awaited import Awaited
+from celery_singleton_beat.protocol.claim import Settlement
+from celery_singleton_beat.testing.harness import START_MS, StoreUnderTest, equal
+
+_DEADLINE_MS = 7000
+
+
+def _publish(it: StoreUnderTest, *seconds: int, entry: str = "x") -> list[Awaited]:
+    """Claim an entry and settle it as published for these seconds after the start."""
+    claim = next(c for c in it.claim("r1").claims if c.entry == entry)
+    awaited = [
+        Awaited(f"{entry}{at}", entry, START_MS + at * 1000, _DEADLINE_MS, 60_000, None)
+        for at in seconds
+    ]
+    due_ms = it.clock.now_ms
+    slot = replace(claim.slot, due_ms=due_ms)
+    it.store.settle("a", [Settlement(entry, claim.slot.fence, slot, tuple(awaited))])
+    return awaited
+
+
+def _begin(it: StoreUnderTest, second: int) -> None:
+    attempt = it.attempt(
+        f"x{second}", f"h{second}", key=f"k{second}",
+        awaited_as="x", scheduled_ms=START_MS + second * 1000,
+    )  # fmt: skip
+    it.begin(attempt)
+
+
+def what_began_is_not_overdue(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS)
+    _publish(it, 0)
+    _begin(it, 0)
+
+    it.clock.advance(_DEADLINE_MS)
+
+    equal(int(it.claim("r1").has_overdue), 0)
+    equal(it.store.recall(limit=5, hold_ms=1000), [])
+
+
+def what_began_before_it_was_settled_is_not_overdue(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS)
+    _begin(it, 0)
+    _publish(it, 0)
+
+    it.clock.advance(_DEADLINE_MS)
+
+    equal(it.store.recall(limit=5, hold_ms=1000), [])
+
+
+def the_last_of_its_entry_is_recalled_at_its_deadline_and_held(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS)
+    awaited = _publish(it, 0)
+    it.clock.advance(_DEADLINE_MS - 1)
+    equal(it.store.recall(limit=5, hold_ms=1000), [])
+
+    it.clock.advance(1)
+
+    equal(int(it.claim("r1").has_overdue), 1)
+    equal(it.store.recall(limit=5, hold_ms=1000), awaited)
+    equal(it.store.recall(limit=5, hold_ms=1000), [])
+    it.clock.advance(1000)
+    equal(it.store.recall(limit=5, hold_ms=1000), awaited)
+
+
+def while_a_later_one_waits_too_it_is_a_queue_and_not_a_loss(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS)
+    first, second = _publish(it, 0, 1)
+    it.clock.advance(_DEADLINE_MS)
+    equal(it.store.recall(limit=5, hold_ms=1000), [second])
+    it.store.dismiss([second.run])
+
+    _begin(it, 1)
+    it.clock.advance(_DEADLINE_MS)
+
+    equal(it.store.recall(limit=5, hold_ms=1000), [first])
+
+
+def what_was_dismissed_is_awaited_no_longer(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS, y=START_MS)
+    claims = it.claim("r1").claims
+    awaited = Awaited("run", "x", START_MS, _DEADLINE_MS, 60_000, START_MS - 1000)
+    it.store.settle(
+        "a", [Settlement(c.entry, c.slot.fence, c.slot, (awaited,)) for c in claims[:1]]
+    )
+
+    it.store.dismiss([awaited.run, "nobody"])
+    it.clock.advance(_DEADLINE_MS)
+
+    equal(it.store.recall(limit=5, hold_ms=1000), [])
+
+
+def a_settlement_that_lost_awaits_nothing(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS)
+    claim = it.claim("r1").claims[0]
+    awaited = Awaited("run", "x", START_MS, _DEADLINE_MS, 60_000)
+
+    it.store.settle("a", [Settlement("x", claim.slot.fence + 1, claim.slot, (awaited,))])
+    it.clock.advance(_DEADLINE_MS)
+
+    equal(it.store.recall(limit=5, hold_ms=1000), [])
+
+
+AWAITED_CHECKS = (
+    what_began_is_not_overdue,
+    what_began_before_it_was_settled_is_not_overdue,
+    the_last_of_its_entry_is_recalled_at_its_deadline_and_held,
+    while_a_later_one_waits_too_it_is_a_queue_and_not_a_loss,
+    what_was_dismissed_is_awaited_no_longer,
+    a_settlement_that_lost_awaits_nothing,
+)
