@@ -37,7 +37,7 @@ class Beat:
         self.app.conf.beat_schedule = entries
         self.told: list[Event] = []
         subscribe(self.app, self.told.append)
-        self._client = redis.Redis.from_url(url, decode_responses=True)
+        self._client: Any = redis.Redis.from_url(url, decode_responses=True)
 
         @self.app.task(name="shop.add", base=SingletonTask, shared=False)
         def add(x: int, y: int = 0) -> int:

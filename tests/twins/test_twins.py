@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -63,7 +64,7 @@ class Twins(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.wire.close()
 
-    def both(self, verb, *args, **kwargs):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN002, ANN003, ANN201
+    def both(self, verb: str, *args: Any, **kwargs: Any) -> Any:
         expected = getattr(self.memory, verb)(*args, **kwargs)
         actual = getattr(self.redis, verb)(*args, **kwargs)
         assert actual == expected

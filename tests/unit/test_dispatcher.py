@@ -42,7 +42,7 @@ class Flaky(MemoryStore):
             if self.is_away or self.refuses == name:
                 self.refuses = ""
                 raise StoreUnavailable("away")
-            answer = found(*args, **kwargs)  # type: ignore[operator]
+            answer = found(*args, **kwargs)
             if self.loses_answer_of == name:
                 self.loses_answer_of = ""
                 raise StoreUnavailable("the answer was lost")

@@ -13,7 +13,7 @@ from celery_singleton_beat.observe.logs import log_event
 def test_a_listener_that_fails_is_logged_and_the_others_are_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    events, told = Events(), []
+    events, told = Events(), list[Event]()
 
     def failing(_: Event) -> None:
         raise ZeroDivisionError
@@ -28,7 +28,7 @@ def test_a_listener_that_fails_is_logged_and_the_others_are_told(
 
 
 def test_who_unsubscribed_is_told_no_more() -> None:
-    events, told = Events(), []
+    events, told = Events(), list[Event]()
     end = events.subscribe(told.append)
 
     end()
