@@ -20,10 +20,14 @@ from enum import IntEnum
 from typing import Final
 
 from celery_singleton_beat.engine.clock import boot_ms
+from celery_singleton_beat.protocol.run import Outcome
 
-# One byte of state at the front; numbers aligned, so that each is written at once.
-_RECORD: Final = struct.Struct("<B7xQQQ")
+# One byte of stage and one of outcome at the front, then until when the lease is trusted, its
+# token and the delay of a retry; numbers aligned, so that each is written at once.
+_RECORD: Final = struct.Struct("<BB6xQQQ")
 _NUMBER: Final = struct.Struct("<Q")
+_OUTCOMES: Final = tuple(Outcome)
+_NUMBER_OF: Final = {outcome: number for number, outcome in enumerate(_OUTCOMES)}
 
 
 class Stage(IntEnum):
@@ -36,7 +40,11 @@ class Stage(IntEnum):
     FINISHED = 4  # its end is recorded in the store
     LOST = 5  # another run has, or may have had, its key
     RETRYING = 6  # the store knows that its child retries; whether it was published is open
-    POSTPONED = 7  # its child got no answer and queued it again; it may have begun all the same
+    POSTPONED = 7  # its child got no answer and queues it again; it may have begun all the same
+    ENDED = 8  # its child is through with it, and the store may not know: its outcome is here
+
+
+_STAGES: Final = tuple(Stage)
 
 
 class Board:
@@ -54,7 +62,7 @@ class Board:
             if not self._free:
                 return None
             index = self._free.popleft()
-        _RECORD.pack_into(self._map, index * _RECORD.size, Stage.OPEN, 0, 0, 0)
+        _RECORD.pack_into(self._map, index * _RECORD.size, Stage.OPEN, 0, 0, 0, 0)
         return index
 
     def close(self, index: int) -> None:
@@ -64,10 +72,23 @@ class Board:
             self._free.append(index)
 
     def stage(self, index: int) -> Stage:
-        return Stage(self._map[index * _RECORD.size])
+        return _STAGES[self._map[index * _RECORD.size]]
 
     def mark(self, index: int, stage: Stage) -> None:
         self._map[index * _RECORD.size] = stage
+
+    def end(self, index: int, outcome: Outcome, wait_ms: int = 0) -> None:
+        """Note how the attempt ended, for whoever tells the store: from now on that may be done."""
+        at = index * _RECORD.size
+        self._map[at + 1] = _NUMBER_OF[outcome]
+        _NUMBER.pack_into(self._map, at + 24, wait_ms)
+        self._map[at] = Stage.ENDED
+
+    def ending(self, index: int) -> tuple[Outcome, int]:
+        """Tell how an attempt that is ``ENDED`` did, and the delay of its retry."""
+        at = index * _RECORD.size
+        wait_ms: int = _NUMBER.unpack_from(self._map, at + 24)[0]
+        return _OUTCOMES[self._map[at + 1]], wait_ms
 
     def begin(self, index: int, *, trusted_until_ms: int, token: int) -> None:
         """Note that the lease is held, and until when that may be believed (boot clock)."""
@@ -85,7 +106,8 @@ class Board:
 
     def is_trusted(self, index: int) -> bool:
         """Tell whether the lease may still be believed to be held."""
-        if self.stage(index) is Stage.LOST:
+        at = index * _RECORD.size
+        if self._map[at] == Stage.LOST:
             return False
-        until_ms: int = _NUMBER.unpack_from(self._map, index * _RECORD.size + 8)[0]
+        until_ms: int = _NUMBER.unpack_from(self._map, at + 8)[0]
         return boot_ms() < until_ms

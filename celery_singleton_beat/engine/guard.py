@@ -67,10 +67,14 @@ class Guard:
         self, attempt: Attempt, board: Board, index: int, outcome: Outcome, *, wait_ms: int = 0
     ) -> bool:
         """Record how an attempt ended; False: the store is away, and the heartbeat will."""
+        # A retry is not at its end before it is published: until then it may be interrupted.
+        is_retrying = outcome is Outcome.RETRYING
+        if not is_retrying:
+            # Before asking: a lease is neither renewed nor missed while the answer is waited for.
+            board.end(index, outcome)
         try:
             verdict = self._store.finish([Ending(attempt, outcome, wait_ms)])[0]
         except StoreError:
             return False
-        # A retry is not at its end before it is published: until then it may be interrupted.
-        board.mark(index, Stage.RETRYING if outcome is Outcome.RETRYING else Stage.FINISHED)
+        board.mark(index, Stage.RETRYING if is_retrying else Stage.FINISHED)
         return verdict is Finished.RECORDED

@@ -5,7 +5,8 @@ Runs in: worker, main process (where pool and main are one process: there).
 A thread of the main process goes on while a task holds the interpreter lock of
 its child, while the broker is away and while the event loop is busy. It asks
 the store once for all leases, survives every error, and never queues anything.
-It also repeats what a child could not record before it ended.
+It also records what a child could not: the child notes on the board how its
+run ended, and no hook of the main process, which may be late, is waited for.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Ticket:
     attempt: Attempt
     index: int
     renew_ms: int
-    outcome: Outcome | None = None
+    ending: Ending | None = None
     pid: int | None = None
     is_reported: bool = False
 
@@ -103,12 +104,15 @@ class Heartbeat:
                 case Stage.RETRYING if outcome is Outcome.RETRYING:
                     self.board.close(index)
                     return
+                case Stage.ENDED:
+                    # Its child knows better, and has nothing left to do for which to wait.
+                    ticket.ending, pid = self._noted(ticket), 0
                 case Stage.POSTPONED:
                     # Its message is in the queue again: recording an end would drop that one.
-                    outcome = Outcome.INTERRUPTED
+                    ticket.ending = Ending(ticket.attempt, Outcome.INTERRUPTED)
                 case _:
-                    pass
-            ticket.outcome, ticket.pid = outcome, pid or None
+                    ticket.ending = Ending(ticket.attempt, outcome)
+            ticket.pid = pid or None
             self._ended[index] = ticket
             self._changed.notify()
         if at_once:
@@ -127,12 +131,12 @@ class Heartbeat:
         self._report_endings()
         is_answered = self._renew()
         with self._changed:
-            is_pressed = not is_answered or bool(self._ended)
+            is_pressed = not is_answered or bool(self._ended) or bool(self._at(Stage.ENDED))
             return min(self._beat_every_ms, _RETRY_MS if is_pressed else _IDLE_MS)
 
     def _renew(self) -> bool:
         with self._changed:
-            begun = [t for t in self._open.values() if self.board.stage(t.index) is Stage.BEGUN]
+            begun = self._at(Stage.BEGUN)
         if not begun:
             return True
         asked_at_ms = self._clock_ms()
@@ -159,28 +163,45 @@ class Heartbeat:
                 self._lost(ticket)
         return True
 
+    def _at(self, stage: Stage) -> list[Ticket]:
+        return [t for t in self._open.values() if self.board.stage(t.index) is stage]
+
+    def _noted(self, ticket: Ticket) -> Ending:
+        return Ending(ticket.attempt, *self.board.ending(ticket.index))
+
     def _lost(self, ticket: Ticket) -> None:
-        if not ticket.is_reported:
+        # Its body may have ended while the store was asked.
+        if not ticket.is_reported and self.board.stage(ticket.index) in (Stage.BEGUN, Stage.LOST):
             ticket.is_reported = True
             self._events.emit(happened.LeaseGone(ticket.attempt.run, ticket.attempt.key))
 
     def _report_endings(self) -> None:
         with self._changed:
-            ended = [t for t in self._ended.values() if t.pid is None or _is_gone(t.pid)]
-        endings = [Ending(t.attempt, t.outcome or Outcome.INTERRUPTED) for t in ended]
-        if not endings:
+            ended = [
+                (ticket, ticket.ending)
+                for ticket in self._ended.values()
+                if ticket.ending and (ticket.pid is None or _is_gone(ticket.pid))
+            ]
+            ended += [(ticket, self._noted(ticket)) for ticket in self._at(Stage.ENDED)]
+        if not ended:
             return
         try:
-            verdicts = self._store.finish(endings)
+            verdicts = self._store.finish([ending for _, ending in ended])
         except StoreError:
             return
         with self._changed:
-            for ticket, verdict in zip(ended, verdicts, strict=True):
-                if self._ended.pop(ticket.index, None) is None:
-                    continue
-                self.board.close(ticket.index)
+            for (ticket, _), verdict in zip(ended, verdicts, strict=True):
+                self._is_recorded(ticket)
                 if verdict is Finished.LOST:
                     _logger.debug("The end of a run was not recorded: it is not its holder")
+
+    def _is_recorded(self, ticket: Ticket) -> None:
+        index = ticket.index
+        if self._open.get(index) is ticket:
+            self.board.mark(index, Stage.FINISHED)
+        elif self._ended.get(index) is ticket:
+            del self._ended[index]
+            self.board.close(index)
 
     def _start(self) -> None:
         if self._thread is None or not self._thread.is_alive():

@@ -70,11 +70,12 @@ class Wire:
         socket_timeout_ms: int = 2000,
     ) -> None:
         self._url = url
+        keepalive = {} if url.startswith("unix") else {"socket_keepalive": True}
         self._options: dict[str, Any] = {
             "socket_connect_timeout": connect_timeout_ms / 1000,
             "socket_timeout": socket_timeout_ms / 1000,
-            "socket_keepalive": True,
             "protocol": 2,
+            **keepalive,
             **(options or {}),
             "decode_responses": True,
             "encoding_errors": "replace",
@@ -125,6 +126,8 @@ class Wire:
     def _ask(self, connection: Any, script: Script, keys: Sequence[str], args: str) -> Any:
         was_open = connection._sock is not None  # noqa: SLF001  # no public way to ask
         try:
+            if not was_open:
+                connection.connect()  # behind Sentinel, that is where the primary is looked up
             return self._run(connection, script, keys, args)
         except (AuthenticationError, SlowServer):
             raise
@@ -132,6 +135,7 @@ class Wire:
             if not was_open:
                 raise
         connection.disconnect()
+        connection.connect()
         return self._run(connection, script, keys, args)
 
     def _run(self, connection: Any, script: Script, keys: Sequence[str], args: str) -> Any:

@@ -1,0 +1,118 @@
+"""The store behind every kind of URL: sockets, TLS with an ACL user, Sentinel."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from celery import Celery
+
+from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.demo.child import ChildProcess
+from celery_singleton_beat.demo.server import HOST, PORTS, EmbeddedServer
+from celery_singleton_beat.errors import StoreUnavailable
+from celery_singleton_beat.protocol.run import Attempt, Begun
+from celery_singleton_beat.store.port import Store
+from tests.rig.absent import skip_or_fail
+
+MakeRedis = Callable[..., EmbeddedServer]
+
+
+def store_of(url: str, **conf: object) -> Store:
+    app = Celery("urls", broker="memory://", set_as_current=False)
+    app.conf.update(singleton_beat_redis_url=url, **conf)
+    return extension_of(app).store
+
+
+def begins(store: Store) -> bool:
+    attempt = Attempt("run", "holder", "key", 30_000)
+    answer = store.begin(attempt, close_if_busy=False, grace_ms=0)
+    return answer.verdict is Begun.RUN
+
+
+def test_a_unix_socket(make_redis: MakeRedis, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("s") / "redis.sock"
+    make_redis(extra=("--unixsocket", str(path)))
+
+    assert begins(store_of(f"unix://{path}"))
+    assert begins(store_of(f"redis+socket://{path}?virtual_host=3"))
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for the loopback address, and its key."""
+    if shutil.which("openssl") is None:
+        skip_or_fail("openssl")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    command = [
+        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+        *("-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST},DNS:localhost"),
+        *("-out", str(certificate), "-keyout", str(key)),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
+
+
+def test_tls_and_an_acl_user_with_only_what_is_needed(
+    make_redis: MakeRedis, certificate: tuple[Path, Path]
+) -> None:
+    """S0-03..08: user, password and database, over a line that is verified."""
+    pem, key = map(str, certificate)
+    port = random.choice(PORTS)
+    extra = ("--tls-port", str(port), "--tls-cert-file", pem, "--tls-key-file", key)
+    try:
+        server = make_redis(extra=(*extra, "--tls-auth-clients", "no"))
+    except RuntimeError as error:
+        if "tls" not in str(error).lower():
+            raise
+        skip_or_fail("a Redis server built with TLS")
+    server.command(
+        *("ACL", "SETUSER", "beat", "on", ">p@ss:word/", "~{csb:urls}:*", "-@all"),
+        *("+evalsha", "+script|load", "+select", "+ping", "+time", "+hget", "+hset", "+hmget"),
+        *("+hdel", "+hlen", "+hgetall", "+get", "+set", "+del", "+exists", "+zadd", "+zrem"),
+        *("+zcard", "+zrange", "+zrangebyscore", "+zremrangebyscore"),
+    )
+    trusting = {"singleton_beat_redis_options": {"ssl_ca_certs": pem}}
+    url = f"rediss://beat:p%40ss%3Aword%2F@{HOST}:{port}/2"
+
+    assert begins(store_of(url, **trusting))
+    with pytest.raises(StoreUnavailable, match="certificate"):
+        begins(store_of(url))
+    with pytest.raises(StoreUnavailable):
+        begins(store_of(url.replace("word", "wrong"), **trusting))
+
+
+@pytest.fixture
+def sentinel(own_redis: EmbeddedServer, redis_binary: str, tmp_path: Path) -> Iterator[int]:
+    """A Sentinel's port; it watches ``own_redis`` under the name `shop`."""
+    port = random.choice(PORTS)
+    conf = tmp_path / "sentinel.conf"
+    conf.write_text(
+        f"bind {HOST}\nport {port}\nprotected-mode no\ndir {tmp_path}\n"
+        f"sentinel monitor shop {HOST} {own_redis.port} 1\n"
+    )
+    child = ChildProcess([redis_binary, str(conf), "--sentinel"], dict(os.environ), name="sentinel")
+    child.wait_for("monitor master shop", 20)
+    yield port
+    child.stop()
+
+
+def test_a_primary_behind_sentinel(own_redis: EmbeddedServer, sentinel: int) -> None:
+    """As kombu writes it: several sentinels, of which the first may be away."""
+    urls = f"sentinel://{HOST}:1;sentinel://{HOST}:{sentinel}/4"
+
+    assert begins(store_of(urls, singleton_beat_redis_options={"master_name": "shop"}))
+    assert begins(store_of(urls, broker_transport_options={"master_name": "shop"}))
+    with redis.Redis.from_url(own_redis.url(4)) as client:
+        assert client.dbsize() > 0
+
+
+def test_a_sentinel_without_the_primarys_name_says_what_to_set(sentinel: int) -> None:
+    with pytest.raises(ValueError, match=r"singleton_beat_redis_options.*master_name"):
+        begins(store_of(f"sentinel://{HOST}:{sentinel}/0"))
