@@ -46,17 +46,21 @@ class Occurrence:
             f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
         )
 
-    def to_header(self) -> dict[str, str | int | bool | None]:
-        """Write it as a message header."""
-        return {
+    def to_header(self) -> dict[str, str | int | bool]:
+        """Write it as a message header; what is as by default is left out."""
+        header: dict[str, str | int | bool] = {
             "entry": self.entry,
             "scheduled_ms": self.scheduled_ms,
-            "cause": self.cause,
-            "previous_ms": self.previous_ms,
             "not_after_ms": self.not_after_ms,
             "window_ms": self.window_ms,
-            "awaited": self.is_awaited,
         }
+        if self.previous_ms is not None:
+            header["previous_ms"] = self.previous_ms
+        if self.cause:
+            header["cause"] = self.cause
+        if self.is_awaited:
+            header["awaited"] = True
+        return header
 
     @classmethod
     def from_header(cls, header: object) -> Occurrence | None:
