@@ -288,10 +288,15 @@ def test_a_late_acked_run_beyond_its_hard_limit_is_run_again_if_its_task_says_so
     shop.began("too slow", 2)
     shop.let("g", 2)
 
-    shop.ended("too slow")
+    # The first is killed by TERM and then KILL: it may or may not have had time to unwind.
+    tally = shop.witness.wait_until(
+        lambda tally: any(b.outcome == "succeeded" for b in tally.bodies["too slow"]), ENOUGH
+    )
 
     assert shop.bodies("too slow")[1]["run"] == run.id
-    assert shop.began("too slow", 2).ended("too slow") == 1
+    first, second = tally.bodies["too slow"]
+    assert first.outcome in (None, "failed")
+    assert second.outcome == "succeeded"
 
 
 def test_an_occurrence_is_what_its_task_sees(shop: Shop) -> None:
