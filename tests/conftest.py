@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+from celery import _state
+
 from tests.rig.fixtures import (
     make_celery,
     processes,
@@ -16,7 +19,7 @@ from tests.rig.servers import make_redis, own_redis, redis_binary, redis_server,
 from tests.rig.skew import clock_skew_library, make_skew
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator
 
 __all__ = [
     "clock_skew_library",
@@ -33,6 +36,16 @@ __all__ = [
     "redis_url",
     "witness",
 ]
+
+
+@pytest.fixture(autouse=True)
+def shared_tasks_end_with_their_test() -> Iterator[None]:
+    """Keep a task that one test defines out of the apps of all that come after it."""
+    finalizers = _state._on_app_finalizers  # noqa: SLF001  # Celery has no other way to forget
+    before = set(finalizers)
+    yield
+    finalizers.clear()
+    finalizers.update(before)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -18,7 +18,7 @@ from celery_singleton_beat.engine.board import Board
 from celery_singleton_beat.engine.guard import Guard
 from celery_singleton_beat.engine.heartbeat import Heartbeat
 from celery_singleton_beat.events import Events, Listener
-from celery_singleton_beat.observe.logs import log_event
+from celery_singleton_beat.observe.logs import is_logged, log_event
 from celery_singleton_beat.settings import Settings
 from celery_singleton_beat.store.keys import Keys
 from celery_singleton_beat.store.memory_store import MemoryStore
@@ -62,7 +62,7 @@ class Extension:
     def __init__(self, app: Celery) -> None:
         self._app = app
         self.events = Events()
-        self.events.subscribe(log_event)
+        self.events.subscribe(log_event, wants=is_logged)
         self.lock_keys: dict[str, str] = {}
 
     @cached_property

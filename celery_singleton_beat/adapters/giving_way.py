@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.engine.board import Stage
+from celery_singleton_beat.protocol.run import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,6 +127,8 @@ def goes_on_without(task: Task, run: RunInHand, error: StoreError, delay_ms: int
                 _queue_again(task, "store away", delay_ms)
             except Exception:  # noqa: BLE001  # whatever the broker's library raises
                 return False
+            # It may have begun all the same: then the key is freed for the message in the queue.
+            run.heartbeat.board.end(run.index, Outcome.INTERRUPTED)
             events.emit(
                 happened.RunPostponed(
                     task.name, attempt.run, attempt.key, f"store away: {error}", delay_ms

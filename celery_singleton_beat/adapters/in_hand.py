@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Reject
 
-from celery_singleton_beat.adapters.extension import extension_of
-from celery_singleton_beat.adapters.ticket import FIELD, new_attempt, open_ticket
+from celery_singleton_beat.adapters.ticket import FIELD, from_ticket, new_attempt
 
 if TYPE_CHECKING:
     from celery import Task
+    from celery.app.task import Context
 
+    from celery_singleton_beat.adapters.extension import Extension
     from celery_singleton_beat.engine.heartbeat import Heartbeat
     from celery_singleton_beat.engine.lease import Lease
     from celery_singleton_beat.protocol.occurrence import Occurrence
@@ -40,42 +41,41 @@ class TaskOccurrence:
 class RunInHand:
     """What a child knows of the run whose body it executes."""
 
+    __slots__ = ("attempt", "extension", "heartbeat", "index", "is_own", "lease", "retry_wait_ms")
+
     def __init__(
-        self, attempt: Attempt, occurrence: Occurrence | None, heartbeat: Heartbeat, index: int
+        self,
+        attempt: Attempt,
+        extension: Extension,
+        heartbeat: Heartbeat,
+        index: int,
+        *,
+        is_own: bool,
     ) -> None:
         self.attempt = attempt
-        self.occurrence = TaskOccurrence(occurrence) if occurrence else None
+        self.extension = extension
         self.heartbeat = heartbeat
         self.index = index
-        self.is_own = False
+        self.is_own = is_own
         self.lease: Lease | None = None
-        self.is_retrying = False
+        self.retry_wait_ms: int | None = None
 
 
-def take_in_hand(task: Task, args: Any, kwargs: Any) -> RunInHand:
+def take_in_hand(
+    task: Task, request: Context, extension: Extension, args: Any, kwargs: Any
+) -> RunInHand:
     """Find the attempt that the main process has in hand, or take it in hand here."""
-    request, extension = task.request, extension_of(task.app)
-    given = (request.properties or {}).get(FIELD) or {}
-    holder, key = given.get("holder"), given.get("key")
-    is_ours = given.get("board") == extension.heartbeat.board.name
-    attempt, occurrence = new_attempt(
-        task,
-        vars(request),
-        args=args,
-        kwargs=kwargs,
-        holder=holder if is_ours else None,
-        key=key if is_ours else None,
-    )
-    if is_ours:
-        return RunInHand(attempt, occurrence, extension.heartbeat, given["index"])
+    ticket = (request.properties or {}).get(FIELD)
+    heartbeat = extension.heartbeat
+    if (found := from_ticket(ticket, heartbeat.board.name)) is not None:
+        return RunInHand(found[0], extension, heartbeat, found[1], is_own=False)
+    attempt = new_attempt(task, vars(request), args, kwargs)
     heartbeat = extension.own_heartbeat
-    index = open_ticket(heartbeat, task, attempt)
+    index = heartbeat.open(attempt, renew_ms=task.singleton_options.renew_ms)
     if index is None:
         msg = "too many runs are open in one process"
         raise Reject(msg, requeue=True)
-    run = RunInHand(attempt, occurrence, heartbeat, index)
-    run.is_own = True
-    return run
+    return RunInHand(attempt, extension, heartbeat, index, is_own=True)
 
 
 def _moment(at_ms: int) -> datetime:

@@ -19,17 +19,13 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request
 
 from celery_singleton_beat.adapters.extension import extension_of
-from celery_singleton_beat.adapters.ticket import (
-    FIELD,
-    Ticket,
-    is_celerys_own,
-    new_attempt,
-    open_ticket,
-)
+from celery_singleton_beat.adapters.ticket import FIELD, is_celerys_own, new_attempt, to_ticket
 from celery_singleton_beat.protocol.run import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from celery_singleton_beat.engine.heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +33,7 @@ logger = logging.getLogger(__name__)
 class SingletonRequest(Request):
     """A request whose lease is renewed from here, for as long as its run is alive."""
 
+    singleton_heartbeat: Heartbeat
     singleton_index: int | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -69,22 +66,18 @@ class SingletonRequest(Request):
 
         If that cannot be done the child does it all by itself, and says what is wrong.
         """
-        properties = dict(self._request_dict.get("properties") or {})
-        properties.pop(FIELD, None)
+        request, task, ticket = self._request_dict, self.task, None
         try:
-            task = self.task
             heartbeat = extension_of(task.app).heartbeat
-            attempt, occurrence = new_attempt(
-                task, self._request_dict, args=self._args, kwargs=self._kwargs
-            )
-            index = open_ticket(heartbeat, task, attempt)
+            attempt = new_attempt(task, request, self._args, self._kwargs)
+            index = heartbeat.open(attempt, renew_ms=task.singleton_options.renew_ms)
             if index is not None:
-                self.singleton_index = index
-                ticket = Ticket(attempt, index, occurrence)
-                properties[FIELD] = ticket.to_properties(heartbeat.board.name)
+                self.singleton_heartbeat, self.singleton_index = heartbeat, index
+                ticket = to_ticket(attempt, index, heartbeat.board.name)
         except Exception:
             logger.debug("A run was not taken in hand by the main process", exc_info=True)
-        self._request_dict["properties"] = properties
+        # Also without a ticket: the message may bring one from elsewhere.
+        request["properties"] = {**(request.get("properties") or {}), FIELD: ticket}
 
     def let_go_when_gone(self) -> None:
         """Stop renewing after a hard limit: its process is about to be killed, and not dead yet."""
@@ -102,8 +95,7 @@ class SingletonRequest(Request):
         if index is None:
             return
         try:
-            heartbeat = extension_of(self.task.app).heartbeat
-            heartbeat.end(index, outcome, at_once=at_once, pid=pid or 0)
+            self.singleton_heartbeat.end(index, outcome, at_once=at_once, pid=pid or 0)
         except Exception:
             logger.exception("The end of a run was not recorded; its lease ends by itself")
 

@@ -23,7 +23,7 @@ from celery_singleton_beat.adapters.giving_way import (
 )
 from celery_singleton_beat.adapters.in_hand import RunInHand, TaskOccurrence, take_in_hand
 from celery_singleton_beat.adapters.options import TaskOptions, read_options
-from celery_singleton_beat.adapters.ticket import is_celerys_own
+from celery_singleton_beat.adapters.ticket import is_celerys_own, occurrence_of
 from celery_singleton_beat.adapters.worker import wire
 from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.engine.lease import Lease
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celery import Celery
+    from celery.app.task import Context
 
     from celery_singleton_beat.store.port import BeginAnswer
 
@@ -97,8 +98,11 @@ class SingletonTask(Task):
     @property
     def occurrence(self) -> TaskOccurrence | None:
         """The occurrence this run stands for; None when no timetable asked for it."""
-        run = self._run_in_hand
-        return run.occurrence if run else None
+        request = vars(self.request)
+        if request.get("singleton_run") is None:
+            return None
+        occurrence = occurrence_of(request)
+        return TaskOccurrence(occurrence) if occurrence else None
 
     @property
     def lease(self) -> Lease | None:
@@ -113,11 +117,10 @@ class SingletonTask(Task):
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Begin the run under its lease, or do not begin it."""
         request = self.request
-        if request.called_directly or request.is_eager or self._run_in_hand is not None:
+        if request.called_directly or request.is_eager or "singleton_run" in vars(request):
             return
-        if is_celerys_own(self):
-            return
-        _begin(self, args, kwargs)
+        if not is_celerys_own(self):
+            _begin(self, request, args, kwargs)
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:
         """Retry, as Celery's tasks do; the lease is freed before the retry is published."""
@@ -130,9 +133,8 @@ class SingletonTask(Task):
                 delay_s = (eta - now).total_seconds()
             elif delay_s is None:
                 delay_s = self.default_retry_delay
-            run.is_retrying = True
-            wait_ms = max(int((delay_s or 0) * 1000), 0)
-            _finish(self, run, Outcome.RETRYING, wait_ms=wait_ms)
+            run.retry_wait_ms = max(int((delay_s or 0) * 1000), 0)
+            _finish(self, run, Outcome.RETRYING)
         try:
             return super().retry(*args, **kwargs)
         except Retry:
@@ -140,7 +142,7 @@ class SingletonTask(Task):
         except BaseException:
             # No retries left, or none published: the run ends with this attempt.
             if run is not None:
-                run.is_retrying = False
+                run.retry_wait_ms = None
             raise
 
 
@@ -153,13 +155,11 @@ def _guarded(before_start: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-def _begin(task: SingletonTask, args: Any, kwargs: Any) -> None:
+def _begin(task: SingletonTask, request: Context, args: Any, kwargs: Any) -> None:
     """Begin, or leave through Celery's ``Ignore``, which acknowledges and stores nothing."""
     extension = extension_of(task.app)
-    run = take_in_hand(task, args, kwargs)
-    task.request.singleton_run = run
-    options = task.singleton_options
-    closes = options.on_locked != "retry" or is_last_try(task)
+    run = request.singleton_run = take_in_hand(task, request, extension, args, kwargs)
+    closes = task.singleton_options.on_locked != "retry" or is_last_try(task)
     delay_ms = _OUTAGE_DELAY_MS
     while True:
         try:
@@ -186,13 +186,13 @@ def _begin(task: SingletonTask, args: Any, kwargs: Any) -> None:
 
 
 def _act_on(task: SingletonTask, run: RunInHand, answer: BeginAnswer, *, closes: bool) -> None:
-    events, attempt = extension_of(task.app).events, run.attempt
+    events, attempt = run.extension.events, run.attempt
     match answer.verdict:
         case Begun.RUN:
             run.lease = Lease(attempt.key, run.heartbeat.board, run.index)
-            events.emit(
-                happened.RunBegan(task.name, attempt.run, attempt.key, answer.token, answer.starts)
-            )
+            if events.wants(happened.RunBegan):
+                token, starts = answer.token, answer.starts
+                events.emit(happened.RunBegan(task.name, attempt.run, attempt.key, token, starts))
         case Begun.DONE | Begun.STALE:
             dropped = happened.DuplicateDropped(task.name, attempt.run, answer.verdict.value)
             events.emit(dropped)
@@ -219,23 +219,25 @@ def end_run(sender: Any = None, state: str | None = None, retval: Any = None, **
     if run is None:
         return
     outcome = _outcome(state, retval)
-    if run.lease is not None and not run.is_retrying:
+    if run.retry_wait_ms is not None:
+        outcome = _leave_to_retry(run, run.retry_wait_ms, outcome)
+    elif run.lease is not None:
         _finish(sender, run, outcome)
-    if run.is_retrying:
-        _leave_to_retry(run, outcome)
-        outcome = Outcome.RETRYING
     if run.is_own:
         run.heartbeat.end(run.index, outcome)
 
 
-def _leave_to_retry(run: RunInHand, outcome: Outcome) -> None:
+def _leave_to_retry(run: RunInHand, wait_ms: int, outcome: Outcome) -> Outcome:
     """However the body ended after it: the retry is published, and is the run's next attempt."""
     board = run.heartbeat.board
     if board.stage(run.index) is Stage.RETRYING:
         board.mark(run.index, Stage.FINISHED)
-    elif outcome is not Outcome.RETRYING:
-        # The store was away, and the main process takes this end for the run's.
-        board.mark(run.index, Stage.POSTPONED)
+    elif outcome is Outcome.RETRYING:
+        board.end(run.index, outcome, wait_ms)
+    else:
+        # The store was away, and must not take this end for the run's.
+        board.end(run.index, Outcome.INTERRUPTED)
+    return Outcome.RETRYING
 
 
 def _outcome(state: str | None, retval: Any) -> Outcome:
@@ -252,11 +254,10 @@ def _outcome(state: str | None, retval: Any) -> Outcome:
             return Outcome.INTERRUPTED
 
 
-def _finish(task: SingletonTask, run: RunInHand, outcome: Outcome, *, wait_ms: int = 0) -> None:
-    extension, attempt = extension_of(task.app), run.attempt
-    recorded = extension.guard.finish(
-        attempt, run.heartbeat.board, run.index, outcome, wait_ms=wait_ms
+def _finish(task: SingletonTask, run: RunInHand, outcome: Outcome) -> None:
+    guard, events, attempt = run.extension.guard, run.extension.events, run.attempt
+    recorded = guard.finish(
+        attempt, run.heartbeat.board, run.index, outcome, wait_ms=run.retry_wait_ms or 0
     )
-    extension.events.emit(
-        happened.RunEnded(task.name, attempt.run, attempt.key, outcome.value, recorded)
-    )
+    if events.wants(happened.RunEnded):
+        events.emit(happened.RunEnded(task.name, attempt.run, attempt.key, outcome.value, recorded))

@@ -105,8 +105,9 @@ class Heartbeat:
                     self.board.close(index)
                     return
                 case Stage.ENDED:
-                    # Its child knows better, and has nothing left to do for which to wait.
-                    ticket.ending, pid = self._noted(ticket), 0
+                    # Its child knows better. With a pid it may be about to mark the end recorded:
+                    # until it is gone its record must not be another attempt's.
+                    ticket.ending = self._noted(ticket)
                 case Stage.POSTPONED:
                     # Its message is in the queue again: recording an end would drop that one.
                     ticket.ending = Ending(ticket.attempt, Outcome.INTERRUPTED)

@@ -12,12 +12,17 @@ logger = logging.getLogger("celery_singleton_beat")
 
 def log_event(event: Event) -> None:
     """Log one event; its facts are in the line and in the record's ``singleton_beat``."""
-    if not event.text or not logger.isEnabledFor(event.level):
+    if not is_logged(type(event)):
         return
     facts = {field.name: getattr(event, field.name) for field in fields(event)}
     shown = " ".join(f"{name}={_shown(value)}" for name, value in facts.items())
     extra = {"singleton_beat": {"event": type(event).__name__, **facts}}
     logger.log(event.level, "%s: %s", event.text, shown, extra=extra)
+
+
+def is_logged(kind: type[Event]) -> bool:
+    """Tell whether events of this kind are logged, at the level that is set now."""
+    return bool(kind.text) and logger.isEnabledFor(kind.level)
 
 
 def _shown(value: object) -> str:

@@ -254,7 +254,8 @@ def test_a_message_that_cannot_be_queued_again_is_not_let_go(
     task = app.tasks["lonely.task"]
     monkeypatch.setattr(task, "signature_from_request", signature)
     monkeypatch.setattr("celery_singleton_beat.adapters.giving_way.time.sleep", waits.append)
-    run = RunInHand(Attempt("run", "h1", "key", 1000), None, extension_of(app).heartbeat, 0)
+    extension, attempt = extension_of(app), Attempt("run", "h1", "key", 1000)
+    run = RunInHand(attempt, extension, extension.heartbeat, 0, is_own=False)
 
     with pytest.raises(Ignore):
         giving_way.postpone(task, run, "twin", 100)

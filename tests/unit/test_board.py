@@ -12,6 +12,7 @@ from celery_singleton_beat.engine.board import Board, Stage
 from celery_singleton_beat.engine.clock import boot_ms
 from celery_singleton_beat.engine.lease import Lease
 from celery_singleton_beat.errors import LeaseLost
+from celery_singleton_beat.protocol.run import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,19 @@ def test_a_full_board_gives_no_record_until_one_is_taken_back() -> None:
     board.close(first)
 
     assert (second, none, board.open()) == (1, None, first)
+
+
+def test_the_main_process_reads_how_its_child_ended() -> None:
+    """F7: the outcome, and the delay of a retry."""
+    board = Board(size=4)
+    first, second = opened(board), opened(board)
+
+    in_a_child(lambda: board.end(first, Outcome.FAILED))
+    in_a_child(lambda: board.end(second, Outcome.RETRYING, 90_000))
+
+    assert [board.stage(index) for index in (first, second)] == [Stage.ENDED] * 2
+    assert board.ending(first) == (Outcome.FAILED, 0)
+    assert board.ending(second) == (Outcome.RETRYING, 90_000)
 
 
 def test_a_record_given_again_remembers_nothing() -> None:

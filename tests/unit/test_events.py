@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from celery_singleton_beat.events import EntrySetAside, Event, Events, StoreBack, StoreLost
-from celery_singleton_beat.observe.logs import log_event
+from celery_singleton_beat.observe.logs import is_logged, log_event
 
 
 def test_a_listener_that_fails_is_logged_and_the_others_are_told(
@@ -35,6 +35,24 @@ def test_who_unsubscribed_is_told_no_more() -> None:
     events.emit(StoreBack(5))
 
     assert told == []
+
+
+def test_an_event_is_wanted_by_whoever_says_so_or_says_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """So that none is made for nobody; the log's level counts as it is now."""
+    events = Events()
+    caplog.set_level(logging.ERROR, "celery_singleton_beat")
+
+    nobody = events.wants(StoreLost)
+    events.subscribe(log_event, wants=is_logged)
+    logged = [events.wants(StoreLost), events.wants(StoreBack)]
+    end = events.subscribe(list[Event]().append)
+    told = events.wants(StoreBack)
+    end()
+
+    assert (nobody, logged, told) == (False, [True, False], True)
+    assert not events.wants(StoreBack)
 
 
 def test_a_log_line_has_a_constant_text_and_the_facts_beside_it(

@@ -20,7 +20,7 @@ from celery_singleton_beat.protocol.run import Attempt, Begun, Finished, Outcome
 from celery_singleton_beat.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from celery_singleton_beat.store.port import (
         BeginAnswer,
@@ -54,6 +54,7 @@ class FrailStore(MemoryStore):
         self.renewals: list[int] = []
         self.endings: list[tuple[str, Outcome]] = []
         self.error: Exception = StoreUnavailable("away")
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def begin(self, attempt: Attempt, *, close_if_busy: bool, grace_ms: int) -> BeginAnswer:
         self._answer()
@@ -71,6 +72,7 @@ class FrailStore(MemoryStore):
 
     def _answer(self) -> None:
         self.clock.now_ms += self.takes_ms
+        self.meanwhile()
         if self.is_away:
             raise self.error
 
@@ -262,6 +264,99 @@ def test_an_end_is_repeated_until_the_store_answers(worker: Worker) -> None:
     assert worker.store.endings == [("run", Outcome.SUCCEEDED)]
     assert worker.ask(worker.attempt(holder="h2")) is Begun.DONE
     assert worker.heart.beat() == TTL_MS // 3
+
+
+def test_an_end_that_the_child_noted_waits_for_no_hook_of_the_main_process(
+    worker: Worker,
+) -> None:
+    """F7: store and broker are away, and the main process's loop is busy with the broker."""
+    attempt = worker.attempt()
+    index = worker.begun(attempt)
+    worker.store.is_away = True
+    worker.guard.finish(attempt, worker.board, index, Outcome.FAILED)
+    worker.board.trust(index, trusted_until_ms=boot_ms(), token=1)  # its lease would be over
+
+    wait_ms = worker.heart.beat()
+    worker.store.is_away = False
+    worker.heart.beat()
+
+    assert (wait_ms, worker.store.renewals, worker.told) == (500, [], [])
+    assert worker.store.endings == [("run", Outcome.FAILED)]
+    assert worker.ask(worker.attempt("next", "h2")) is Begun.RUN
+    worker.heart.end(index, Outcome.SUCCEEDED)
+    worker.heart.beat()
+    assert worker.store.endings == [("run", Outcome.FAILED)]
+    assert worker.board.stage(index) is Stage.FREE
+
+
+def test_the_child_knows_better_than_the_main_process_how_it_ended(worker: Worker) -> None:
+    """F7: it died after its body had ended, before the store had answered."""
+    attempt = worker.attempt()
+    index = worker.begun(attempt)
+    worker.store.is_away = True
+    worker.guard.finish(attempt, worker.board, index, Outcome.SUCCEEDED)
+    worker.store.is_away = False
+
+    worker.heart.end(index, Outcome.INTERRUPTED)
+    worker.heart.beat()
+
+    assert worker.store.endings == [("run", Outcome.SUCCEEDED)]
+    assert worker.board.stage(index) is Stage.FREE
+
+
+def test_the_record_of_a_child_that_lives_is_not_given_to_another(worker: Worker) -> None:
+    """S0-21, F7: it may still be about to mark there that its end is recorded."""
+    attempt = worker.attempt()
+    index = worker.begun(attempt)
+    worker.board.end(index, Outcome.SUCCEEDED)
+
+    worker.heart.end(index, Outcome.FAILED, pid=os.getpid())
+    worker.heart.beat()
+
+    assert worker.board.stage(index) is Stage.ENDED
+
+
+def test_a_body_that_ends_while_the_store_is_asked_has_lost_nothing(worker: Worker) -> None:
+    """F7: the question takes as long as a time-out, and finds the lease over."""
+    index = worker.begun(worker.attempt())
+    worker.board.trust(index, trusted_until_ms=boot_ms(), token=1)
+    worker.store.is_away = True
+    worker.store.meanwhile = lambda: worker.board.end(index, Outcome.SUCCEEDED)
+
+    worker.heart.beat()
+
+    assert (worker.store.renewals, worker.told) == ([1], [])
+
+
+def test_a_published_retry_that_the_store_did_not_hear_of_is_told_by_the_heartbeat(
+    worker: Worker,
+) -> None:
+    """S4-06, F7: with its delay, which decides how long the run is remembered."""
+    attempt = worker.attempt()
+    index = worker.begun(attempt)
+
+    worker.board.end(index, Outcome.RETRYING, 3_600_000)
+    worker.heart.beat()
+    worker.clock.now_ms += 3_600_000
+
+    assert worker.ask(worker.attempt(holder="h2")) is Begun.STALE
+    assert worker.store.endings == [("run", Outcome.RETRYING)]
+
+
+def test_an_unpublished_retry_that_the_store_did_not_hear_of_goes_on_being_held(
+    worker: Worker,
+) -> None:
+    """S4-06: until it is published it may be interrupted, and is then to be run again."""
+    attempt = worker.attempt()
+    index = worker.begun(attempt)
+    worker.store.is_away = True
+
+    worker.guard.finish(attempt, worker.board, index, Outcome.RETRYING, wait_ms=1000)
+    worker.store.is_away = False
+    worker.heart.beat()
+
+    assert worker.store.renewals == [1]
+    assert worker.store.endings == []
 
 
 def test_an_end_that_somebody_waits_for_is_recorded_at_once(worker: Worker) -> None:

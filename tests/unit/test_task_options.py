@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,15 @@ from celery import Celery
 
 from celery_singleton_beat import ConfigurationError, DuplicateLockKey, SingletonTask
 from celery_singleton_beat.adapters.options import TaskOptions, lock_key_of
-from celery_singleton_beat.adapters.ticket import FIELD, Ticket, is_celerys_own, new_attempt
+from celery_singleton_beat.adapters.ticket import (
+    from_ticket,
+    is_celerys_own,
+    new_attempt,
+    occurrence_of,
+    to_ticket,
+)
 from celery_singleton_beat.protocol.occurrence import HEADER, Occurrence
+from celery_singleton_beat.protocol.run import Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,11 +187,9 @@ def test_an_attempt_is_named_after_its_message(make_task: MakeTask) -> None:
     task = make_task(lock_ttl=9)
     message = {"id": "r1", "retries": 2, "hostname": "w@h", HEADER: AT_NINE.to_header()}
 
-    (first, occurrence), (second, _) = (
-        new_attempt(task, message, args=(7,), kwargs={}) for _ in range(2)
-    )
+    first, second = (new_attempt(task, message, (7,), {}) for _ in range(2))
 
-    assert occurrence == AT_NINE
+    assert occurrence_of(message) == AT_NINE
     assert (first.run, first.attempt, first.owner, first.ttl_ms) == ("r1", 2, "w@h", 9000)
     assert (first.key, first.not_after_ms) == ("shop.report:nightly", AT_NINE.not_after_ms)
     assert first.holder != second.holder
@@ -194,20 +200,32 @@ def test_a_header_that_is_none_of_ours_makes_an_ad_hoc_run(
     make_task: MakeTask, header: object
 ) -> None:
     """S2-20: whatever a foreign client puts there."""
-    attempt, occurrence = new_attempt(
-        make_task(), {"id": "r1", HEADER: header}, args=(7,), kwargs={}
-    )
+    message = {"id": "r1", HEADER: header}
 
-    assert (occurrence, attempt.key, attempt.not_after_ms) == (None, "shop.report", 0)
+    attempt = new_attempt(make_task(), message, (7,), {})
+
+    assert occurrence_of(message) is None
+    assert (attempt.key, attempt.not_after_ms) == ("shop.report", 0)
 
 
-def test_a_ticket_names_the_board_that_it_is_good_for(make_task: MakeTask) -> None:
-    attempt, _ = new_attempt(make_task(), {"id": "r1"}, args=(7,), kwargs={})
+def test_a_ticket_is_good_for_the_board_that_it_names(make_task: MakeTask) -> None:
+    header = replace(AT_NINE, is_awaited=True, window_ms=7).to_header()
+    message = {"id": "r1", "retries": 2, "hostname": "w@h", HEADER: header}
+    attempt = new_attempt(make_task(), message, (7,), {})
 
-    told = Ticket(attempt, 5, None).to_properties("b1")
+    ticket = to_ticket(attempt, 5, "b1")
 
-    assert FIELD == "singleton_ticket"
-    assert told == {"holder": attempt.holder, "key": "shop.report", "index": 5, "board": "b1"}
+    assert from_ticket(ticket, "b1") == (attempt, 5)
+    assert from_ticket(ticket, "b2") is None
+    assert from_ticket(None, "b1") is None
+
+
+def test_a_ticket_leaves_out_no_field_of_its_attempt() -> None:
+    values = [f"value {number}" for number, _ in enumerate(fields(Attempt))]
+
+    ticket = to_ticket(Attempt(*values), 5, "b1")  # type: ignore[arg-type]
+
+    assert list(ticket[2:]) == values
 
 
 def test_celerys_own_tasks_are_no_singletons(make_task: MakeTask) -> None:
