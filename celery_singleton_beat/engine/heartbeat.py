@@ -31,6 +31,7 @@ _logger = logging.getLogger(__name__)
 
 _RETRY_MS: Final = 500
 _IDLE_MS: Final = 60_000
+_LAST_MS: Final = 10_000
 
 
 def trusted_until_ms(asked_at_ms: int, ttl_ms: int) -> int:
@@ -120,19 +121,19 @@ class Heartbeat:
             self._report_endings()
 
     def stop(self) -> None:
-        """Record what is left, once, and stop."""
+        """Record what is left, and stop; a store that is away is waited for, some seconds."""
         with self._changed:
             self._is_stopping = True
             self._changed.notify()
         if self._thread is not None:
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=2 * _LAST_MS / 1000)
 
     def beat(self) -> int:
         """Renew and record once; tell how many milliseconds to wait before the next time."""
         self._report_endings()
         is_answered = self._renew()
         with self._changed:
-            is_pressed = not is_answered or bool(self._ended) or bool(self._at(Stage.ENDED))
+            is_pressed = not is_answered or self._has_endings()
             return min(self._beat_every_ms, _RETRY_MS if is_pressed else _IDLE_MS)
 
     def _renew(self) -> bool:
@@ -166,6 +167,9 @@ class Heartbeat:
 
     def _at(self, stage: Stage) -> list[Ticket]:
         return [t for t in self._open.values() if self.board.stage(t.index) is stage]
+
+    def _has_endings(self) -> bool:
+        return bool(self._ended) or bool(self._at(Stage.ENDED))
 
     def _noted(self, ticket: Ticket) -> Ending:
         return Ending(ticket.attempt, *self.board.ending(ticket.index))
@@ -212,18 +216,19 @@ class Heartbeat:
             self._thread.start()
 
     def _run(self) -> None:
-        wait_ms = 0
+        wait_ms, last_ms = 0, None
         while True:
             with self._changed:
-                if not self._is_stopping:
+                if last_ms is not None or not self._is_stopping:
                     self._changed.wait(wait_ms / 1000)
-                is_last = self._is_stopping
+                if last_ms is None and self._is_stopping:
+                    last_ms = self._clock_ms() + _LAST_MS
             try:
                 wait_ms = self.beat()
             except Exception:
                 _logger.exception("The heartbeat met an error and goes on")
                 wait_ms = _RETRY_MS
-            if is_last:
+            if last_ms is not None and (self._clock_ms() >= last_ms or not self._has_endings()):
                 return
 
 

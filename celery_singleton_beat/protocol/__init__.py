@@ -54,6 +54,12 @@ When
     from the epoch, not from a start. The next occurrence follows from the
     scheduled time, never from "now" (``recurrence``).
 
+Leases that are over
+    A holder whose lease is over may be dead, or the store may have been away for
+    longer than it lived. So whoever asks first gives *notice*: for some
+    heartbeats its holder may still renew, or record its end, before anybody else
+    begins (``lease``).
+
 Late messages
     A message of an occurrence says until when it may begin (``not_after_ms``),
     and the store's clock judges that, in ``begin``. So a worker whose own clock
@@ -86,7 +92,7 @@ What is promised
     routing) is reported and given up after three attempts.
 4.  **Execution.** Until its window is over, an occurrence of a ``SingletonTask``
     has at most one completed run, provided that its end could be recorded before
-    its lease was over. One run at a time has a lock key. A run whose worker died
+    its lease was over or within its notice. One run at a time has a lock key. A run whose worker died
     begins again from the start if its message comes back (``acks_late`` with
     ``reject_on_worker_lost``), and not otherwise. After the window a message is
     refused, not run.

@@ -8,6 +8,11 @@
                          +--+-----------------+
                   its lease is over, or it was interrupted
 
+A lease that is over is not taken on sight: the store may have been away for
+longer than it lived, and its holder may be about to renew it or to record its
+end. Whoever first asks for it gives its holder *notice*, and is told to come
+back; only when that is over, too, may another begin.
+
 Deadlines are numbers in the records, compared here; a key's own expiry only
 collects garbage.
 """
@@ -15,8 +20,10 @@ collects garbage.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from celery_singleton_beat.protocol.run import (
+    NOTICE_MS,
     Attempt,
     Begun,
     Finished,
@@ -26,6 +33,8 @@ from celery_singleton_beat.protocol.run import (
     Run,
     State,
 )
+
+Record = TypeVar("Record", Run, Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +62,29 @@ def begin(  # noqa: PLR0911  # one return for each answer
         return held, Begun.BUSY if was_skipped else Begun.DONE
     elif attempt.attempt < run.attempt:
         return held, Begun.STALE
-    elif run.state is State.OPEN and run.deadline_ms > now_ms and run.holder != attempt.holder:
-        return held, Begun.TWIN
+    elif run.state is State.OPEN and run.holder != attempt.holder and run.deadline_ms > 0:
+        run = _noticed(run, now_ms)
+        if left_ms(run, now_ms) > 0:
+            return Held(run, lock), Begun.TWIN
     if lock is not None and lock.holder == attempt.holder:
         if run is not None and run.holder == attempt.holder and run.state is State.OPEN:
             return _extended(run, lock, attempt, now_ms), Begun.RUN
-    elif lock is not None and lock.deadline_ms > now_ms:
+    elif lock is not None and lock.deadline_ms <= now_ms:
+        lock = _noticed(lock, now_ms)
+        is_of_this_run = run is not None and run.holder == lock.holder
+        if not is_of_this_run and left_ms(lock, now_ms) > 0:
+            return Held(held.run, lock), Begun.WAIT
+    elif lock is not None:
         if not close_if_busy:
             return held, Begun.BUSY
         return Held(_skipped(run, attempt, now_ms), lock), Begun.BUSY
     starts = run.starts + 1 if run else 1
     return _taken(attempt, now_ms, token, starts), Begun.RUN
+
+
+def left_ms(record: Run | Lock, now_ms: int) -> int:
+    """Tell for how long a lease is its holder's: until its deadline, or the end of its notice."""
+    return max(record.deadline_ms, record.notice_ms) - now_ms
 
 
 def renew(  # noqa: PLR0911  # one return for each answer
@@ -141,6 +162,12 @@ def finish(
     return Held(run, lock), Finished.RECORDED
 
 
+def _noticed(record: Record, now_ms: int) -> Record:
+    if record.deadline_ms > now_ms or record.notice_ms > 0:
+        return record
+    return replace(record, notice_ms=now_ms + NOTICE_MS)
+
+
 def _live(run: Run | None, now_ms: int) -> Run | None:
     return run if run is not None and run.keep_until_ms > now_ms else None
 
@@ -162,8 +189,13 @@ def _taken(attempt: Attempt, now_ms: int, token: int, starts: int) -> Held:
 def _extended(run: Run, lock: Lock, attempt: Attempt, now_ms: int) -> Held:
     deadline_ms = now_ms + attempt.ttl_ms
     return Held(
-        replace(run, deadline_ms=deadline_ms, keep_until_ms=_kept_open(attempt, deadline_ms)),
-        replace(lock, deadline_ms=deadline_ms),
+        replace(
+            run,
+            deadline_ms=deadline_ms,
+            keep_until_ms=_kept_open(attempt, deadline_ms),
+            notice_ms=0,
+        ),
+        replace(lock, deadline_ms=deadline_ms, notice_ms=0),
     )
 
 

@@ -14,8 +14,11 @@ from typing import Final
 
 from celery_singleton_beat.protocol.codec import join, split
 
-GRACE_MS: Final = 60_000
+GRACE_MS: Final = 3_600_000
 """How long a lock's record outlives its deadline: while it is there, nobody else has had it."""
+
+NOTICE_MS: Final = 3_000
+"""How long a lease that is over is left to its holder once somebody wants it: three heartbeats."""
 
 
 class State(Enum):
@@ -45,7 +48,7 @@ class Begun(Enum):
     TWIN = "TWIN"  # this very run is alive elsewhere
     BUSY = "BUSY"  # another run holds the key
     REFUSED = "REFUSED"  # too late: the run's record may be gone
-    WAIT = "WAIT"  # the store has forgotten everything a moment ago; live holders first
+    WAIT = "WAIT"  # live holders first: the store has forgotten everything, or a lease just ended
 
 
 class Renewed(Enum):
@@ -67,7 +70,7 @@ class Finished(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the store keeps for one run, until ``keep_until_ms``."""
+    """What the store keeps for one run, until ``keep_until_ms``; ``notice_ms`` as of a lock."""
 
     state: State
     attempt: int
@@ -77,6 +80,7 @@ class Run:
     keep_until_ms: int
     starts: int
     outcome: str = ""
+    notice_ms: int = 0
 
     def to_text(self) -> str:
         return join(
@@ -88,11 +92,12 @@ class Run:
             self.keep_until_ms,
             self.starts,
             self.outcome,
+            self.notice_ms,
         )
 
     @classmethod
     def from_text(cls, text: str) -> Run:
-        state, attempt, holder, token, deadline, keep, starts, outcome = split(text, 8)
+        state, attempt, holder, token, deadline, keep, starts, outcome, notice = split(text, 9)
         return cls(
             State(state),
             int(attempt),
@@ -102,26 +107,39 @@ class Run:
             int(keep),
             int(starts),
             outcome,
+            int(notice),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """What the store keeps for one lock key. ``token`` is the fencing number."""
+    """What the store keeps for one lock key.
+
+    ``token`` is the fencing number. ``notice_ms`` is until when a lease that was
+    found over is left to its holder; 0 while nobody has asked.
+    """
 
     holder: str
     token: int
     deadline_ms: int
     acquired_ms: int
     owner: str
+    notice_ms: int = 0
 
     def to_text(self) -> str:
-        return join(self.holder, self.token, self.deadline_ms, self.acquired_ms, self.owner)
+        return join(
+            self.holder,
+            self.token,
+            self.deadline_ms,
+            self.acquired_ms,
+            self.notice_ms,
+            self.owner,
+        )
 
     @classmethod
     def from_text(cls, text: str) -> Lock:
-        holder, token, deadline, acquired, owner = split(text, 5)
-        return cls(holder, int(token), int(deadline), int(acquired), owner)
+        holder, token, deadline, acquired, notice, owner = split(text, 6)
+        return cls(holder, int(token), int(deadline), int(acquired), owner, int(notice))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from celery_singleton_beat.protocol.claim import (
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.epoch import grace_left_ms, recognise
 from celery_singleton_beat.protocol.fleet import governor, leave, report
-from celery_singleton_beat.protocol.lease import Held, begin, finish, renew
+from celery_singleton_beat.protocol.lease import Held, begin, finish, left_ms, renew
 from celery_singleton_beat.protocol.run import (
     GRACE_MS,
     Attempt,
@@ -182,7 +182,9 @@ class MemoryStore:
             if verdict is Begun.RUN and run:
                 return BeginAnswer(verdict, now_ms, token=run.token, starts=run.starts)
             if verdict is Begun.TWIN and run:
-                return BeginAnswer(verdict, now_ms, wait_ms=run.deadline_ms - now_ms)
+                return BeginAnswer(verdict, now_ms, wait_ms=left_ms(run, now_ms))
+            if verdict is Begun.WAIT and lock:
+                return BeginAnswer(verdict, now_ms, wait_ms=left_ms(lock, now_ms))
             if verdict is Begun.BUSY and lock:
                 wait_ms = max(lock.deadline_ms - now_ms, 0)
                 return BeginAnswer(verdict, now_ms, wait_ms=wait_ms, owner=lock.owner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from celery_singleton_beat.protocol.run import Begun, Finished, Outcome, Renewed
+from celery_singleton_beat.protocol.run import NOTICE_MS, Begun, Finished, Outcome, Renewed
 from celery_singleton_beat.store.port import Renewal
 from celery_singleton_beat.testing.harness import START_MS, TTL_MS, StoreUnderTest, equal
 
@@ -53,10 +53,43 @@ def the_same_run_elsewhere_is_a_twin_until_its_lease_is_over(it: StoreUnderTest)
     equal((answer.verdict, answer.wait_ms), (Begun.TWIN, 1))
 
     it.clock.advance(1)
+    answer = it.store.begin(it.attempt(holder="h2"), close_if_busy=True, grace_ms=0)
+    equal((answer.verdict, answer.wait_ms), (Begun.TWIN, NOTICE_MS))
+    it.clock.advance(NOTICE_MS)
 
     equal(it.begin(it.attempt(holder="h2")), Begun.RUN)
     equal(it.finish(it.attempt(holder="h1"), Outcome.SUCCEEDED), Finished.LOST)
     equal(it.begin(it.attempt("other", "h3")), Begun.BUSY)
+
+
+def a_holder_that_was_cut_off_may_record_its_end_first(it: StoreUnderTest) -> None:
+    it.begin(it.attempt(holder="h1"))
+    it.clock.advance(10 * TTL_MS)
+
+    equal(it.begin(it.attempt(holder="h2")), Begun.TWIN)
+    it.clock.advance(NOTICE_MS - 1)
+    equal(it.begin(it.attempt(holder="h3")), Begun.TWIN)
+    equal(it.finish(it.attempt(holder="h1"), Outcome.SUCCEEDED), Finished.RECORDED)
+
+    equal(it.begin(it.attempt(holder="h2")), Begun.DONE)
+
+
+def a_holder_that_was_cut_off_may_renew_before_another_run_has_its_key(it: StoreUnderTest) -> None:
+    it.begin(it.attempt("one", "h1"))
+    it.clock.advance(10 * TTL_MS)
+    two = it.attempt("two", "h2")
+
+    answer = it.store.begin(two, close_if_busy=True, grace_ms=0)
+    equal((answer.verdict, answer.wait_ms), (Begun.WAIT, NOTICE_MS))
+    it.clock.advance(1)
+    equal(it.renew(it.attempt("one", "h1")), Renewed.KEPT)
+    equal(it.begin(two), Begun.BUSY)
+    it.clock.advance(TTL_MS)
+
+    equal(it.begin(two), Begun.WAIT)
+    it.clock.advance(NOTICE_MS)
+    equal(it.begin(two), Begun.RUN)
+    equal(it.renew(it.attempt("one", "h1")), Renewed.LOST)
 
 
 def renewal_keeps_a_lease_for_as_long_as_it_goes_on(it: StoreUnderTest) -> None:
@@ -75,6 +108,8 @@ def a_late_renewal_is_kept_only_if_nobody_had_the_key(it: StoreUnderTest) -> Non
     it.clock.advance(TTL_MS)
     other = it.attempt("other", "h2")
     it.begin(other)
+    it.clock.advance(NOTICE_MS)
+    equal(it.begin(other), Begun.RUN)
     equal(it.renew(it.attempt()), Renewed.LOST)
 
     it.finish(other, Outcome.SUCCEEDED)
@@ -169,6 +204,8 @@ RUN_CHECKS = (
     a_begin_asked_again_is_answered_the_same,
     a_skip_because_the_key_is_held_is_for_good_and_repeats,
     the_same_run_elsewhere_is_a_twin_until_its_lease_is_over,
+    a_holder_that_was_cut_off_may_record_its_end_first,
+    a_holder_that_was_cut_off_may_renew_before_another_run_has_its_key,
     renewal_keeps_a_lease_for_as_long_as_it_goes_on,
     a_late_renewal_is_kept_only_if_nobody_had_the_key,
     renewing_what_never_began_does_nothing,

@@ -42,9 +42,6 @@ class Site:
             self.servers["store"].url(),
             timetable.schedule(*ENTRIES),
             broker_url=self.servers["broker"].url(),
-            # Longer than the outage: an end that cannot be recorded before its lease is over
-            # may be run again, and that is promised (docs/guarantees.md).
-            singleton_beat_lock_ttl=30,
         )
         self.worker: Proc | None = None
 

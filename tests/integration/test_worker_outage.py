@@ -137,6 +137,55 @@ def test_an_end_that_could_not_be_recorded_is_recorded_when_the_store_is_back(
     assert shop.ended("unheard").started("unheard") == 1
 
 
+def test_a_run_that_ended_unheard_is_not_run_again_when_its_worker_is_back(
+    shop: Shop, own_redis: EmbeddedServer, line: FaultProxy
+) -> None:
+    """F7: its lease was over meanwhile; whoever finds that gives its holder time to speak."""
+    cut_off = shop.worker(concurrency=1)
+    about: dict[str, Any] = {"task_id": str(uuid.uuid4()), "headers": occurrence()}
+    run = shop.send("late", "unheard", ("gate", "g"), **about)
+    shop.began("unheard")
+    line.refuse()
+    shop.let("g")
+    cut_off.wait_for("Run ended.*outcome='succeeded' recorded=False", ENOUGH)
+
+    shop.client.control.cancel_consumer("celery", destination=["worker1@rig"], reply=True)
+    held = shop.lock("late:unheard")
+    shop.wait_past(held.deadline_ms if held else 0)
+    other = shop.worker(singleton_beat_redis_url=own_redis.url(2))
+    shop.send("late", "unheard", **about)
+    other.wait_for("Run re-queued.*reason='twin'|Lock acquired", ENOUGH)
+    line.heal()
+    shop.wait_run(run.id, lambda record: bool(record and record.state.value == "done"))
+
+    other.wait_for("Duplicate message dropped.*verdict='DONE'", ENOUGH)
+    assert shop.ended("unheard").started("unheard") == 1
+
+
+def test_after_an_outage_a_run_that_goes_on_keeps_its_key(
+    shop: Shop, own_redis: EmbeddedServer, line: FaultProxy
+) -> None:
+    """F5, F7: its lease was over meanwhile; the next run waits until its holder can have spoken."""
+    cut_off = shop.worker(concurrency=1)
+    lasting = shop.send("late", "kept", ("gate", "g"))
+    shop.began("kept")
+    line.refuse()
+    cut_off.wait_for("ERROR.*A lease was lost while its task runs", ENOUGH)
+    held = shop.lock("late:kept")
+    shop.wait_past(held.deadline_ms if held else 0)
+
+    other = shop.worker(singleton_beat_redis_url=own_redis.url(2))
+    rival = shop.send("late", "kept")
+    other.wait_for("Run re-queued.*reason='wait'|Lock acquired", ENOUGH)
+    line.heal()
+    skipped = rival.get(timeout=ENOUGH)
+    shop.let("g")
+
+    assert skipped["singleton_skipped"] == "locked"
+    assert lasting.get(timeout=ENOUGH)["run"] == lasting.id
+    assert shop.ended("kept").started("kept") == 1
+
+
 def test_a_lease_survives_an_outage_shorter_than_its_ttl_and_is_lost_in_a_longer_one(
     make_shop: Callable[..., Shop], line: FaultProxy
 ) -> None:

@@ -151,6 +151,11 @@ class Shop:
         seconds, micros = self.store.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
+    def wait_past(self, moment_ms: int) -> None:
+        """Wait until it is later than that by the store's clock."""
+        self.store.set("until", "", pxat=moment_ms)
+        self._wait_change("until", lambda: not self.store.exists("until"))
+
     def calls(self, script: str) -> int:
         """How often a script's own mark was seen: calls of EVALSHA by the server's count."""
         stats: Any = self.store.info("commandstats")

@@ -16,7 +16,7 @@ from celery_singleton_beat.engine.guard import Guard
 from celery_singleton_beat.engine.heartbeat import Heartbeat, trusted_until_ms
 from celery_singleton_beat.errors import StoreUnavailable
 from celery_singleton_beat.events import Event, Events
-from celery_singleton_beat.protocol.run import Attempt, Begun, Finished, Outcome
+from celery_singleton_beat.protocol.run import NOTICE_MS, Attempt, Begun, Finished, Outcome
 from celery_singleton_beat.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
@@ -111,6 +111,13 @@ class Worker:
         index = self.open(attempt, renew_ms)
         self.guard.begin(attempt, self.board, index, close_if_busy=False, grace_ms=0)
         return index
+
+    def taken_over(self) -> None:
+        """Somebody else's run has had the key since, after a notice."""
+        self.clock.now_ms += TTL_MS
+        self.ask(self.attempt("rival", "h2"))
+        self.clock.now_ms += NOTICE_MS
+        assert self.ask(self.attempt("rival", "h2")) is Begun.RUN
 
     def ask(self, attempt: Attempt) -> Begun:
         """What another worker would be answered."""
@@ -210,8 +217,7 @@ def test_a_lease_that_could_not_be_renewed_in_time_is_reported_once(worker: Work
 def test_a_lease_that_somebody_took_is_lost_for_good(worker: Worker) -> None:
     """C8, F5."""
     index = worker.begun(worker.attempt())
-    worker.clock.now_ms += TTL_MS
-    worker.ask(worker.attempt("rival", "h2"))
+    worker.taken_over()
 
     worker.heart.beat()
     worker.heart.beat()
@@ -497,12 +503,35 @@ def test_stopping_records_what_is_left() -> None:
     assert made.ask(made.attempt("next", "h2")) is Begun.RUN
 
 
+def test_stopping_waits_for_a_store_that_is_away_for_a_moment() -> None:
+    """F7, S0-27: an end that is not told now may never be."""
+    made, asked = Worker(), []
+
+    class Late(FrailStore):
+        def finish(self, endings: Sequence[Ending]) -> list[Finished]:
+            asked.append(len(endings))
+            self.is_away = len(asked) < 3
+            return super().finish(endings)
+
+    store = Late(made.clock)
+    heart = Heartbeat(store, Events(), made.board, clock_ms=made.clock)
+    store.begin(made.attempt(), close_if_busy=False, grace_ms=0)
+    index = heart.open(made.attempt(), renew_ms=60_000)
+    assert index is not None
+    made.board.end(index, Outcome.SUCCEEDED)
+
+    heart.stop()
+
+    verdict = store.begin(made.attempt(holder="h2"), close_if_busy=False, grace_ms=0).verdict
+    assert asked == [1, 1, 1]
+    assert verdict is Begun.DONE
+
+
 def test_only_the_holder_knows_its_lease(worker: Worker) -> None:
     """C5: a holder that lost its key frees nobody else's by ending."""
     attempt = worker.attempt()
     index = worker.begun(attempt)
-    worker.clock.now_ms += TTL_MS
-    worker.ask(worker.attempt("rival", "h2"))
+    worker.taken_over()
 
     worker.heart.end(index, Outcome.SUCCEEDED)
     worker.heart.beat()

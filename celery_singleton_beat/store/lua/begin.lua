@@ -30,13 +30,18 @@ if not run then
   if not_after > 0 and not_after < now then return answer('REFUSED') end
 elseif run[1] == 'done' then
   if run[8] == 'skipped' and run[3] == holder then
-    return answer('BUSY', 0, lock and math.max(lock[3] - now, 0), 0, lock and lock[5])
+    return answer('BUSY', 0, lock and math.max(lock[3] - now, 0), 0, lock and lock[6])
   end
   return answer('DONE')
 elseif attempt < run[2] then
   return answer('STALE')
-elseif run[1] == 'open' and run[5] > now and run[3] ~= holder then
-  return answer('TWIN', 0, run[5] - now)
+elseif run[1] == 'open' and run[3] ~= holder and run[5] > 0 then
+  local notice = noticed(run[5], run[9])
+  if notice ~= run[9] then
+    run[9] = notice
+    write_run(KEYS[3], run)
+  end
+  if left(run[5], run[9]) > 0 then return answer('TWIN', 0, left(run[5], run[9])) end
 end
 
 if lock and lock[1] == holder then
@@ -44,12 +49,21 @@ if lock and lock[1] == holder then
     extend(KEYS[3], KEYS[4], KEYS[2], name, run, lock, ttl, window, not_after)
     return answer('RUN', run[4], 0, run[7])
   end
-elseif lock and lock[3] > now then
+elseif lock and lock[3] <= now then
+  if not (run and run[3] == lock[1]) then
+    local notice = noticed(lock[3], lock[5])
+    if notice ~= lock[5] then
+      lock[5] = notice
+      write_lock(KEYS[4], KEYS[2], name, lock)
+    end
+    if left(lock[3], lock[5]) > 0 then return answer('WAIT', 0, left(lock[3], lock[5])) end
+  end
+elseif lock then
   if ARGV[13] == '1' then
     write_run(KEYS[3], {'done', attempt, holder, 0, 0, kept_after(not_after, window),
-                        run and run[7] or 0, 'skipped'})
+                        run and run[7] or 0, 'skipped', 0})
   end
-  return answer('BUSY', 0, lock[3] - now, 0, lock[5])
+  return answer('BUSY', 0, lock[3] - now, 0, lock[6])
 end
 
 local starts = run and run[7] + 1 or 1

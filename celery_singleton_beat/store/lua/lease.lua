@@ -2,12 +2,13 @@
 -- behind the prelude of those three.
 -- Twin: protocol/run.py (Run, Lock), protocol/lease.py (the helpers below its steps).
 -- Run fields: 1 state, 2 attempt, 3 holder, 4 token, 5 deadline, 6 keep until,
---   7 starts, 8 outcome. Lock fields: 1 holder, 2 token, 3 deadline, 4 acquired, 5 owner.
-local GRACE = 60000
+--   7 starts, 8 outcome, 9 notice.
+-- Lock fields: 1 holder, 2 token, 3 deadline, 4 acquired, 5 notice, 6 owner.
+local GRACE, NOTICE = 3600000, 3000
 
 local function read_run(key)
-  local run = split(redis.call('GET', key), 8)
-  run = run and all_numbers(run, 4, 7)
+  local run = split(redis.call('GET', key), 9)
+  run = run and all_numbers(run, 4, 7) and all_numbers(run, 9, 9)
   if run and run[6] > now then
     run[2] = tonumber(run[2]) or 0
     return run
@@ -17,19 +18,20 @@ end
 
 local function write_run(key, run)
   local text = join(run[1], int(run[2]), run[3], int(run[4]), int(run[5]), int(run[6]),
-                    int(run[7]), run[8])
+                    int(run[7]), run[8], int(run[9]))
   redis.call('SET', key, text, 'PX', int(math.max(run[6] - now, 1)))
 end
 
 local function read_lock(key)
-  local lock = split(redis.call('GET', key), 5)
-  lock = lock and all_numbers(lock, 2, 4)
+  local lock = split(redis.call('GET', key), 6)
+  lock = lock and all_numbers(lock, 2, 5)
   if lock and lock[3] + GRACE > now then return lock end
   return nil
 end
 
 local function write_lock(key, index, name, lock)
-  local text = join(lock[1], int(lock[2]), int(lock[3]), int(lock[4]), lock[5])
+  local text = join(lock[1], int(lock[2]), int(lock[3]), int(lock[4]), int(lock[5]),
+                    lock[6])
   redis.call('SET', key, text, 'PX', int(math.max(lock[3] + GRACE - now, 1)))
   redis.call('ZADD', index, int(lock[3]), name)
 end
@@ -56,15 +58,26 @@ local function take(run_key, lock_key, index, name, attempt, holder, owner, ttl,
   fence = token
   redis.call('HSET', KEYS[1], 'fence', int(token))
   write_run(run_key, {'open', attempt, holder, token, deadline,
-                      kept_open(not_after, deadline, window), starts, ''})
-  write_lock(lock_key, index, name, {holder, token, deadline, now, owner})
+                      kept_open(not_after, deadline, window), starts, '', 0})
+  write_lock(lock_key, index, name, {holder, token, deadline, now, 0, owner})
   return token
+end
+
+-- For how long a lease is its holder's, given the deadline and the notice.
+local function left(deadline, notice)
+  return math.max(deadline, notice) - now
+end
+
+local function noticed(deadline, notice)
+  if deadline > now or notice > 0 then return notice end
+  return now + NOTICE
 end
 
 local function extend(run_key, lock_key, index, name, run, lock, ttl, window, not_after)
   run[5] = now + ttl
   run[6] = kept_open(not_after, run[5], window)
   lock[3] = run[5]
+  run[9], lock[5] = 0, 0
   write_run(run_key, run)
   write_lock(lock_key, index, name, lock)
 end
