@@ -14,7 +14,8 @@ The tree::
     │   ├── ForeignStore            the prefix belongs to another application
     │   └── StoreTooNew             a newer release wrote it
     ├── LeaseLost                   this run is no longer the holder of its lock key
-    └── Locked                      the lock key is held by another run
+    ├── Locked                      the lock key is held by another run
+    └── GivenUp                     this run's workers died as often as it may be begun
 
 Losing a race is an answer (a verdict), never one of these. The driver's own
 error, where there was one, is the ``__cause__``.
@@ -73,3 +74,7 @@ class LeaseLost(SingletonBeatError):
 
 class Locked(SingletonBeatError):
     """The lock key is held by another run."""
+
+
+class GivenUp(SingletonBeatError):
+    """The workers of this run died as often as it may be begun (``max_attempts``)."""

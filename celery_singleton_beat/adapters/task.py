@@ -27,7 +27,7 @@ from celery_singleton_beat.adapters.ticket import is_celerys_own, occurrence_of
 from celery_singleton_beat.adapters.worker import wire
 from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.engine.lease import Lease
-from celery_singleton_beat.errors import Locked, StoreError
+from celery_singleton_beat.errors import GivenUp, Locked, StoreError
 from celery_singleton_beat.protocol.run import Begun, Outcome
 
 if TYPE_CHECKING:
@@ -199,6 +199,11 @@ def _act_on(task: SingletonTask, run: RunInHand, answer: BeginAnswer, *, closes:
             raise Ignore(f"duplicate: {answer.verdict.value}")
         case Begun.REFUSED:
             skip(task, run, "too late: its dedupe window is over")
+        case Begun.SPENT:
+            skip(task, run, "its key has had its run of this interval")
+        case Begun.GIVEN_UP:
+            msg = f"its workers died {task.singleton_options.max_attempts} times: it is given up"
+            raise GivenUp(msg)
         case Begun.TWIN | Begun.WAIT:
             wait_ms = min(max(answer.wait_ms, 0) + 100, _LONGEST_DELAY_MS)
             postpone(task, run, answer.verdict.value.lower(), wait_ms)

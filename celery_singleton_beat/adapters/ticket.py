@@ -10,6 +10,8 @@ that one that got elsewhere all the same is not taken for this process's own.
 from __future__ import annotations
 
 import os
+from dataclasses import fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from celery_singleton_beat.adapters.options import lock_key_of
@@ -39,8 +41,9 @@ def new_attempt(task: Any, request: Mapping[str, Any], args: Any, kwargs: Any) -
         window_ms=(occurrence and occurrence.window_ms) or options.window_ms,
         not_after_ms=occurrence.not_after_ms if occurrence else 0,
         owner=str(request.get("hostname") or ""),
-        awaited_as=occurrence.entry if occurrence and occurrence.is_awaited else "",
+        entry=occurrence.entry if occurrence else "",
         scheduled_ms=occurrence.scheduled_ms if occurrence else 0,
+        is_awaited=occurrence.is_awaited if occurrence else False,
     )
 
 
@@ -51,29 +54,19 @@ def occurrence_of(request: Mapping[str, Any]) -> Occurrence | None:
 
 
 def to_ticket(attempt: Attempt, index: int, board: str) -> tuple[object, ...]:
-    """Write a ticket: the attempt's fields in their order, behind its place on the board."""
-    return (
-        board,
-        index,
-        attempt.run,
-        attempt.holder,
-        attempt.key,
-        attempt.ttl_ms,
-        attempt.attempt,
-        attempt.window_ms,
-        attempt.not_after_ms,
-        attempt.owner,
-        attempt.awaited_as,
-        attempt.scheduled_ms,
-    )
+    """Write a ticket: its place on the board, then the attempt's fields in their order."""
+    return (board, index, *_fields_of(attempt))
+
+
+_fields_of: Final = attrgetter(*(field.name for field in fields(Attempt)))
 
 
 def from_ticket(ticket: Any, board: str) -> tuple[Attempt, int] | None:
     """Read a ticket; None if there is none, or it is good for another board."""
     if not ticket or ticket[0] != board:
         return None
-    _, index, *fields = ticket
-    return Attempt(*fields), index
+    _, index, *values = ticket
+    return Attempt(*values), index
 
 
 def is_celerys_own(task: Any) -> bool:

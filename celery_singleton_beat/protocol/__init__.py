@@ -92,9 +92,10 @@ What is promised
     routing) is reported and given up after three attempts.
 4.  **Execution.** Until its window is over, an occurrence of a ``SingletonTask``
     has at most one completed run, provided that its end could be recorded before
-    its lease was over or within its notice. One run at a time has a lock key. A run whose worker died
-    begins again from the start if its message comes back (``acks_late`` with
-    ``reject_on_worker_lost``), and not otherwise. After the window a message is
+    its lease was over or within its notice. One run at a time has a lock key. A
+    run whose worker died begins again from the start if its message comes back
+    (``acks_late`` with ``reject_on_worker_lost``) or is published again by a beat
+    (``on_crash="rerun"``), and not otherwise. After the window a message is
     refused, not run.
 5.  **Leases.** The store tells at most one holder "yes" at a time. A holder that
     asks (``check()``) is told "lost" from nine tenths of the TTL after its last

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.codec import ABSENT, join, split
+from celery_singleton_beat.protocol.history import Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +89,15 @@ class Settled(Enum):
 class Settlement(NamedTuple):
     """What a holder says of its claim: the slot as it shall be from now on.
 
-    ``awaited`` are the occurrences it published of which the begin is to be seen.
+    ``awaited`` are the occurrences it published of which the begin is to be seen,
+    ``told`` what is to be noted in the history.
     """
 
     entry: str
     fence: int
     slot: Slot
     awaited: tuple[Awaited, ...] = ()
+    told: tuple[Told, ...] = ()
 
 
 class Adopted(Enum):

@@ -31,6 +31,7 @@ from celery_singleton_beat.protocol.run import (
     Outcome,
     Renewed,
     Run,
+    Spent,
     State,
 )
 
@@ -39,13 +40,14 @@ Record = TypeVar("Record", Run, Lock)
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Both records of one attempt, as a step finds or leaves them."""
+    """The records of one attempt, as a step finds or leaves them."""
 
     run: Run | None
     lock: Lock | None
+    spent: Spent | None = None
 
 
-def begin(  # noqa: PLR0911  # one return for each answer
+def begin(
     held: Held, attempt: Attempt, *, now_ms: int, token: int, close_if_busy: bool
 ) -> tuple[Held, Begun]:
     """Let a run begin, or say why not. A repeat by the same holder answers the same.
@@ -53,33 +55,17 @@ def begin(  # noqa: PLR0911  # one return for each answer
     ``token`` is the fencing number that it gets. With ``close_if_busy`` a run
     that finds its key held is recorded as skipped, for good.
     """
-    run, lock = _live(held.run, now_ms), held.lock
-    if run is None:
-        if 0 < attempt.not_after_ms < now_ms:
-            return held, Begun.REFUSED
-    elif run.state is State.DONE:
-        was_skipped = run.outcome == Outcome.SKIPPED.value and run.holder == attempt.holder
-        return held, Begun.BUSY if was_skipped else Begun.DONE
-    elif attempt.attempt < run.attempt:
-        return held, Begun.STALE
-    elif run.state is State.OPEN and run.holder != attempt.holder and run.deadline_ms > 0:
-        run = _noticed(run, now_ms)
-        if left_ms(run, now_ms) > 0:
-            return Held(run, lock), Begun.TWIN
-    if lock is not None and lock.holder == attempt.holder:
-        if run is not None and run.holder == attempt.holder and run.state is State.OPEN:
-            return _extended(run, lock, attempt, now_ms), Begun.RUN
-    elif lock is not None and lock.deadline_ms <= now_ms:
-        lock = _noticed(lock, now_ms)
-        is_of_this_run = run is not None and run.holder == lock.holder
-        if not is_of_this_run and left_ms(lock, now_ms) > 0:
-            return Held(held.run, lock), Begun.WAIT
-    elif lock is not None:
-        if not close_if_busy:
-            return held, Begun.BUSY
-        return Held(_skipped(run, attempt, now_ms), lock), Begun.BUSY
-    starts = run.starts + 1 if run else 1
-    return _taken(attempt, now_ms, token, starts), Begun.RUN
+    run, verdict = _meet_run(_live(held.run, now_ms), held.spent, attempt, now_ms)
+    if verdict is not None:
+        return replace(held, run=run or held.run), verdict
+    lock, verdict = _meet_lock(held.lock, run, attempt, now_ms)
+    if verdict is None:
+        return _taken(run, held.spent, attempt, now_ms, token), Begun.RUN
+    if verdict is Begun.RUN and run is not None and lock is not None:
+        return replace(_extended(run, lock, attempt, now_ms), spent=held.spent), verdict
+    if verdict is Begun.BUSY and close_if_busy:
+        return replace(held, run=_closed(run, attempt, Outcome.SKIPPED, now_ms)), verdict
+    return replace(held, lock=lock), verdict
 
 
 def left_ms(record: Run | Lock, now_ms: int) -> int:
@@ -107,14 +93,15 @@ def renew(  # noqa: PLR0911  # one return for each answer
             return held, Renewed.LOST
         if lock is not None and lock.deadline_ms > now_ms and lock.holder != attempt.holder:
             return held, Renewed.LOST
-        return _taken(attempt, now_ms, token, 1), Renewed.RESTORED
+        taken = _taken(None, None, replace(attempt, once_ms=0), now_ms, token)
+        return replace(taken, spent=held.spent), Renewed.RESTORED
     if run.holder != attempt.holder:
         return held, Renewed.LOST
     if run.state is not State.OPEN:
         return held, Renewed.ENDED
     if lock is None or lock.holder != attempt.holder:
         return held, Renewed.LOST
-    return _extended(run, lock, attempt, now_ms), Renewed.KEPT
+    return replace(_extended(run, lock, attempt, now_ms), spent=held.spent), Renewed.KEPT
 
 
 def finish(
@@ -126,40 +113,81 @@ def finish(
     which is due in ``wait_ms``; after ``interrupted`` the same attempt may
     begin again at once. A repeat answers the same.
     """
-    lock = held.lock if held.lock and held.lock.holder != attempt.holder else None
     run = _live(held.run, now_ms)
-    if run is None or run.holder != attempt.holder:
-        return Held(held.run, lock), Finished.LOST
-    if run.state is State.DONE:
-        return Held(run, lock), Finished.RECORDED
-    if outcome is Outcome.RETRYING:
-        keep_ms = max(attempt.not_after_ms, now_ms + wait_ms + attempt.window_ms)
-        run = replace(
-            run,
-            state=State.WAITING,
-            attempt=attempt.attempt + 1,
-            deadline_ms=0,
-            keep_until_ms=keep_ms,
-            outcome=outcome.value,
-        )
-    elif outcome is Outcome.INTERRUPTED:
-        # Also after "retrying": the retry may never have been published.
-        run = replace(
-            run,
-            state=State.OPEN,
-            attempt=attempt.attempt,
-            deadline_ms=0,
-            outcome=outcome.value,
-        )
-    else:
-        run = replace(
-            run,
-            state=State.DONE,
-            deadline_ms=0,
-            keep_until_ms=_kept_after(attempt, now_ms),
-            outcome=outcome.value,
-        )
-    return Held(run, lock), Finished.RECORDED
+    is_ours = run is not None and run.holder == attempt.holder
+    if is_ours and run is not None and run.state is State.DONE:
+        outcome = Outcome(run.outcome)
+    lock = held.lock
+    if lock is not None and lock.holder == attempt.holder:
+        lock = _lock_after(lock, attempt, outcome, now_ms, wait_ms) if is_ours else None
+    if run is None or not is_ours:
+        return replace(held, lock=lock), Finished.LOST
+    if run.state is not State.DONE:
+        run = _run_after(run, attempt, outcome, now_ms, wait_ms)
+    return replace(held, run=run, lock=lock), Finished.RECORDED
+
+
+def discard(held: Held, attempt: Attempt, *, now_ms: int) -> Held:
+    """Close a run whose message will not be executed: expired, revoked, or of no known task.
+
+    One that is alive elsewhere, or waits for a later attempt, is left alone.
+    """
+    run = _live(held.run, now_ms)
+    if run is not None and (
+        run.state is not State.OPEN or run.deadline_ms > now_ms or attempt.attempt < run.attempt
+    ):
+        return held
+    return replace(held, run=_closed(run, attempt, Outcome.DISCARDED, now_ms))
+
+
+_REPEATED = {
+    Outcome.SKIPPED.value: Begun.BUSY,
+    Outcome.SPENT.value: Begun.SPENT,
+    Outcome.GIVEN_UP.value: Begun.GIVEN_UP,
+}
+
+
+def _meet_run(
+    run: Run | None, spent: Spent | None, attempt: Attempt, now_ms: int
+) -> tuple[Run | None, Begun | None]:
+    """Judge by the run's own record; None: it says nothing against it."""
+    verdict: Begun | None = None
+    if run is None:
+        if 0 < attempt.not_after_ms < now_ms:
+            verdict = Begun.REFUSED
+        elif attempt.once_ms and spent and spent.interval >= now_ms // attempt.once_ms:
+            return _closed(None, attempt, Outcome.SPENT, now_ms), Begun.SPENT
+    elif run.state is State.DONE:
+        is_repeat = run.holder == attempt.holder
+        verdict = _REPEATED.get(run.outcome, Begun.DONE) if is_repeat else Begun.DONE
+    elif attempt.attempt < run.attempt:
+        verdict = Begun.STALE
+    elif run.state is State.OPEN and run.holder != attempt.holder:
+        if run.deadline_ms > 0:
+            run = _noticed(run, now_ms)
+        if left_ms(run, now_ms) > 0:
+            verdict = Begun.TWIN
+        elif 0 < attempt.max_starts <= run.starts - attempt.attempt:
+            return _closed(run, attempt, Outcome.GIVEN_UP, now_ms), Begun.GIVEN_UP
+    return run, verdict
+
+
+def _meet_lock(
+    lock: Lock | None, run: Run | None, attempt: Attempt, now_ms: int
+) -> tuple[Lock | None, Begun | None]:
+    """Judge by the lock; None: it may be taken."""
+    if lock is None:
+        return None, None
+    if lock.holder == attempt.holder:
+        is_open = run and run.holder == attempt.holder and run.state is State.OPEN
+        return lock, Begun.RUN if is_open else None
+    if run is not None and run.holder == lock.holder:
+        # An earlier attempt's of this very run: kept between retries, or over and given notice.
+        return lock, None
+    if lock.deadline_ms > now_ms:
+        return lock, Begun.BUSY
+    lock = _noticed(lock, now_ms)
+    return lock, Begun.WAIT if left_ms(lock, now_ms) > 0 else None
 
 
 def _noticed(record: Record, now_ms: int) -> Record:
@@ -172,18 +200,20 @@ def _live(run: Run | None, now_ms: int) -> Run | None:
     return run if run is not None and run.keep_until_ms > now_ms else None
 
 
-def _taken(attempt: Attempt, now_ms: int, token: int, starts: int) -> Held:
+def _taken(run: Run | None, spent: Spent | None, attempt: Attempt, now_ms: int, token: int) -> Held:
     deadline_ms = now_ms + attempt.ttl_ms
-    run = Run(
+    if run is None and attempt.once_ms:
+        spent = Spent(now_ms // attempt.once_ms, attempt.run)
+    taken = Run(
         State.OPEN,
         attempt.attempt,
         attempt.holder,
         token,
         deadline_ms,
         _kept_open(attempt, deadline_ms),
-        starts,
+        run.starts + 1 if run else 1,
     )
-    return Held(run, Lock(attempt.holder, token, deadline_ms, now_ms, attempt.owner))
+    return Held(taken, Lock(attempt.holder, token, deadline_ms, now_ms, attempt.owner), spent)
 
 
 def _extended(run: Run, lock: Lock, attempt: Attempt, now_ms: int) -> Held:
@@ -199,7 +229,7 @@ def _extended(run: Run, lock: Lock, attempt: Attempt, now_ms: int) -> Held:
     )
 
 
-def _skipped(run: Run | None, attempt: Attempt, now_ms: int) -> Run:
+def _closed(run: Run | None, attempt: Attempt, outcome: Outcome, now_ms: int) -> Run:
     return Run(
         State.DONE,
         attempt.attempt,
@@ -208,8 +238,38 @@ def _skipped(run: Run | None, attempt: Attempt, now_ms: int) -> Run:
         0,
         _kept_after(attempt, now_ms),
         run.starts if run else 0,
-        Outcome.SKIPPED.value,
+        outcome.value,
     )
+
+
+def _run_after(run: Run, attempt: Attempt, outcome: Outcome, now_ms: int, wait_ms: int) -> Run:
+    ended = replace(run, deadline_ms=0, notice_ms=0, outcome=outcome.value)
+    if outcome is Outcome.RETRYING:
+        return replace(
+            ended,
+            state=State.WAITING,
+            attempt=attempt.attempt + 1,
+            keep_until_ms=max(attempt.not_after_ms, now_ms + wait_ms + attempt.window_ms),
+        )
+    if outcome is Outcome.INTERRUPTED:
+        # Also after "retrying": the retry may never have been published.
+        return replace(ended, state=State.OPEN, attempt=attempt.attempt)
+    return replace(ended, state=State.DONE, keep_until_ms=_kept_after(attempt, now_ms))
+
+
+def _lock_after(
+    lock: Lock, attempt: Attempt, outcome: Outcome, now_ms: int, wait_ms: int
+) -> Lock | None:
+    """Tell what is left of a lock when its holder ends: as a rule, nothing."""
+    until_ms = 0
+    if outcome is Outcome.RETRYING:
+        until_ms = now_ms + wait_ms + attempt.ttl_ms if attempt.holds_retries else 0
+    elif outcome is not Outcome.INTERRUPTED:
+        until_ms = lock.acquired_ms + attempt.at_least_ms
+    if until_ms <= now_ms:
+        return None
+    # Its holder is through with it and needs no notice.
+    return replace(lock, deadline_ms=until_ms, notice_ms=until_ms)
 
 
 def _kept_open(attempt: Attempt, deadline_ms: int) -> int:

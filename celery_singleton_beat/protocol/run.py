@@ -37,6 +37,9 @@ class Outcome(Enum):
     SKIPPED = "skipped"
     RETRYING = "retrying"
     INTERRUPTED = "interrupted"
+    SPENT = "spent"
+    GIVEN_UP = "given up"
+    DISCARDED = "discarded"
 
 
 class Begun(Enum):
@@ -47,6 +50,8 @@ class Begun(Enum):
     STALE = "STALE"  # a message of an attempt that is over
     TWIN = "TWIN"  # this very run is alive elsewhere
     BUSY = "BUSY"  # another run holds the key
+    SPENT = "SPENT"  # this key has had its run of this interval
+    GIVEN_UP = "GIVEN_UP"  # its workers died as often as it may be begun
     REFUSED = "REFUSED"  # too late: the run's record may be gone
     WAIT = "WAIT"  # live holders first: the store has forgotten everything, or a lease just ended
 
@@ -143,13 +148,35 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """The last interval in which a key with ``once_per`` had its run, and which run that was."""
+
+    interval: int
+    run: str
+
+    def to_text(self) -> str:
+        return join(self.interval, self.run)
+
+    @classmethod
+    def from_text(cls, text: str) -> Spent:
+        interval, run = split(text, 2)
+        return cls(int(interval), run)
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt of one run, as its worker names it.
 
     ``window_ms`` is how long the record of a run is kept after its end, for an
     occurrence after ``not_after_ms``: so long may a second message of it appear.
-    ``awaited_as`` is the entry for which the beats wait to see it begin ("": they
-    do not), ``scheduled_ms`` its place among that entry's occurrences.
+    ``entry`` and ``scheduled_ms`` name the occurrence ("" and 0: there is none);
+    where it ``is_awaited`` the beats want to see it begin.
+
+    What its task asks for besides: the key has one run in each interval of
+    ``once_ms`` of the store's clock; it is held for ``at_least_ms``, also by a run
+    that ends sooner; it stays held between retries (``holds_retries``); of a run
+    whose workers died ``max_starts`` times no more is heard; ``message`` is what
+    beats publish again if its worker dies. 0, False and "" mean: not asked for.
     """
 
     run: str
@@ -160,5 +187,11 @@ class Attempt:
     window_ms: int = 600_000
     not_after_ms: int = 0
     owner: str = ""
-    awaited_as: str = ""
+    entry: str = ""
     scheduled_ms: int = 0
+    is_awaited: bool = False
+    once_ms: int = 0
+    at_least_ms: int = 0
+    holds_retries: bool = False
+    max_starts: int = 0
+    message: str = ""

@@ -12,6 +12,10 @@ key             type     holds
 ``aside``       hash     entry -> a record that could not be read
 ``awaited``     zset     run -> when it should have begun (ms)
 ``published``   hash     run -> its occurrence, while it is awaited
+``crashable``   zset     run -> when its worker counts as dead (ms)
+``messages``    hash     run -> its message, to be published again then
+``history``     stream   facts, the last ones
+``spent:KEY``   string   the last interval in which a lock key had its run
 ``progress``    hash     ``b:E``, ``p:E`` -> last begun, last published of entry E
 ``last:R``      string   what replica R claimed with its last request
 ``run:ID``      string   run record
@@ -43,6 +47,9 @@ class Keys:
         self.awaited = self._of("awaited")
         self.published = self._of("published")
         self.progress = self._of("progress")
+        self.crashable = self._of("crashable")
+        self.messages = self._of("messages")
+        self.history = self._of("history")
 
     def last(self, replica: str) -> str:
         return self._of("last", replica)
@@ -52,6 +59,9 @@ class Keys:
 
     def lock(self, key: str) -> str:
         return self._of("lock", key)
+
+    def spent(self, key: str) -> str:
+        return self._of("spent", key)
 
     def _of(self, *parts: str) -> str:
         return ":".join((self.prefix, *parts))

@@ -1,18 +1,25 @@
-"""What a store in memory holds, and how its indexes are read."""
+"""What a store in memory holds, how its indexes are read, and how a step enters it."""
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Slot
-from celery_singleton_beat.protocol.epoch import Epoch
+from celery_singleton_beat.protocol.epoch import Epoch, recognise
 from celery_singleton_beat.protocol.fleet import Fleet
-from celery_singleton_beat.protocol.run import Lock, Run
+from celery_singleton_beat.protocol.history import Fact
+from celery_singleton_beat.protocol.run import Lock, Run, Spent
 
 _V = TypeVar("_V")
+
+HISTORY: Final = 10_000
+"""How many facts are kept, unless said otherwise."""
 
 
 def system_ms() -> int:
@@ -39,6 +46,10 @@ class State:
     published: dict[str, Awaited] = field(default_factory=dict)
     begun_ms: dict[str, int] = field(default_factory=dict)
     latest_ms: dict[str, int] = field(default_factory=dict)
+    spent: dict[str, Spent] = field(default_factory=dict)
+    crashable: dict[str, int] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+    history: deque[Fact] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
 
 def first_due(scores: dict[str, int], now_ms: int, limit: int) -> list[str]:
@@ -53,3 +64,30 @@ def put_or_drop(into: dict[str, _V], key: str, value: _V | None) -> None:
         into.pop(key, None)
     else:
         into[key] = value
+
+
+class MemoryCore:
+    """The state of a store in memory, its clock, and what every step does first."""
+
+    def __init__(self, now_ms: Callable[[], int] = system_ms) -> None:
+        self._now_ms = now_ms
+        self._guard = threading.RLock()
+        self._state = State()
+        self._known = ""
+        self._epochs = 0
+
+    def _enter(self) -> int:
+        now_ms = self._now_ms()
+        self._epochs += 1
+        self._state.epoch = recognise(
+            self._state.epoch, known=self._known, fresh=f"memory-{self._epochs}", now_ms=now_ms
+        )
+        self._known = self._state.epoch.name
+        return now_ms
+
+    def _next_fence(self, now_ms: int) -> int:
+        return max(self._state.fence + 1, now_ms * 1000)
+
+    def _note(self, fact: Fact | None) -> None:
+        if fact is not None:
+            self._state.history.append(fact)

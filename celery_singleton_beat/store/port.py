@@ -16,11 +16,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Adopted, Claim, Settled, Settlement, Slot
-from celery_singleton_beat.protocol.run import Attempt, Begun, Finished, Outcome, Renewed
+from celery_singleton_beat.protocol.history import Fact
+from celery_singleton_beat.protocol.run import (
+    Attempt,
+    Begun,
+    Finished,
+    Lock,
+    Outcome,
+    Renewed,
+)
 
 SCHEMA: Final = 1
 
@@ -54,7 +62,7 @@ class ClaimAnswer:
     scheduled); ``others_hold`` tells that a slot is held, so that something may
     become due earlier than that. ``unreadable`` names entries whose slot could
     not be read; it was set aside and they must be planned anew. ``has_overdue``
-    tells that ``recall`` may have something to give.
+    tells that ``recall`` or ``reclaim`` may have something to give.
     """
 
     now_ms: int
@@ -123,6 +131,22 @@ class Ending:
     wait_ms: int = 0
 
 
+class Crashed(NamedTuple):
+    """A run whose worker died, its message, and until when nobody else publishes it."""
+
+    run: str
+    message: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LocksAnswer:
+    """Locks by the order of the question; None where a key is free."""
+
+    now_ms: int
+    locks: tuple[Lock | None, ...]
+
+
 class Store(Protocol):
     """What remembers. See the module for what every verb promises."""
 
@@ -155,6 +179,27 @@ class Store(Protocol):
 
     def finish(self, endings: Sequence[Ending]) -> list[Finished]:
         """Record how attempts ended, and free their keys."""
+
+    def discard(self, attempt: Attempt, reason: str) -> None:
+        """Close the record of a run whose message will not be executed."""
+
+    def reclaim(self, *, limit: int, hold_ms: int) -> list[Crashed]:
+        """Take runs whose worker died, to publish their messages again; held meanwhile."""
+
+    def rerun(self, crashed: Sequence[Crashed], by: str) -> None:
+        """Say that the messages of these were published again."""
+
+    def lock_names(self, limit: int) -> list[str]:
+        """Name keys that are locked, those whose leases end last first."""
+
+    def locks(self, names: Sequence[str]) -> LocksAnswer:
+        """Read locks."""
+
+    def unlock(self, name: str, by: str) -> bool:
+        """Free a key, whoever holds it; tell whether somebody did. It is noted in the history."""
+
+    def history(self, limit: int) -> list[Fact]:
+        """Read the last facts, the newest first."""
 
     def ping(self) -> int:
         """Tell the store's time, in milliseconds since the Unix epoch."""

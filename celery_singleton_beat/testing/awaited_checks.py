@@ -27,7 +27,7 @@ def _publish(it: StoreUnderTest, *seconds: int, entry: str = "x") -> list[Awaite
 def _begin(it: StoreUnderTest, second: int) -> None:
     attempt = it.attempt(
         f"x{second}", f"h{second}", key=f"k{second}",
-        awaited_as="x", scheduled_ms=START_MS + second * 1000,
+        entry="x", is_awaited=True, scheduled_ms=START_MS + second * 1000,
     )  # fmt: skip
     it.begin(attempt)
 

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Claim, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.history import Told
 from celery_singleton_beat.protocol.run import Attempt, Outcome
 from celery_singleton_beat.store.memory_store import MemoryStore
-from celery_singleton_beat.store.port import Adoption, ClaimRequest, Ending, Renewal
+from celery_singleton_beat.store.port import Adoption, ClaimRequest, Crashed, Ending, Renewal
 from celery_singleton_beat.store.redis_store import RedisStore
 from celery_singleton_beat.store.redis_wire import Wire
 from celery_singleton_beat.testing import START_MS, FakeClock
@@ -40,8 +41,14 @@ attempts = st.builds(
     window_ms=st.sampled_from([STEP_MS, 5 * STEP_MS]),
     not_after_ms=st.sampled_from([0, 0, START_MS + 3 * STEP_MS]),
     owner=st.sampled_from(["w1", "w|2"]),
-    awaited_as=st.sampled_from(["", "x", "z|%"]),
+    entry=st.sampled_from(["", "x", "z|%"]),
     scheduled_ms=st.sampled_from([START_MS, START_MS + STEP_MS]),
+    is_awaited=st.booleans(),
+    once_ms=st.sampled_from([0, 0, 4 * STEP_MS]),
+    at_least_ms=st.sampled_from([0, 0, 4 * STEP_MS]),
+    holds_retries=st.booleans(),
+    max_starts=st.sampled_from([0, 1, 2]),
+    message=st.sampled_from(["", "mes|sage"]),
 )
 
 
@@ -60,6 +67,7 @@ class Twins(RuleBasedStateMachine):
         self.requests = count()
         self.claims: list[tuple[str, Claim]] = []
         self.asked: list[ClaimRequest] = []
+        self.crashed: list[Crashed] = []
 
     def teardown(self) -> None:
         self.wire.close()
@@ -67,7 +75,7 @@ class Twins(RuleBasedStateMachine):
     def both(self, verb: str, *args: Any, **kwargs: Any) -> Any:
         expected = getattr(self.memory, verb)(*args, **kwargs)
         actual = getattr(self.redis, verb)(*args, **kwargs)
-        assert actual == expected
+        assert actual == expected, (actual, expected)
         return expected
 
     @rule(by=st.integers(-2, 6))
@@ -118,7 +126,13 @@ class Twins(RuleBasedStateMachine):
             Awaited(run, claim.entry, START_MS + at * STEP_MS, 2 * STEP_MS, 60_000, at or None)
             for run, at in awaited
         )
-        self.both("settle", digest, [Settlement(claim.entry, claim.slot.fence, slot, watched)])
+        facts = (
+            Told("published", START_MS, "run1", "r1"),
+            Told("superseded", START_MS + STEP_MS, "", "r1", "n"),
+        )
+        told = facts[: len(awaited)]
+        settlement = Settlement(claim.entry, claim.slot.fence, slot, watched, told)
+        self.both("settle", digest, [settlement])
 
     @rule(limit=st.integers(1, 3))
     def recalls(self, limit: int) -> None:
@@ -145,6 +159,31 @@ class Twins(RuleBasedStateMachine):
     @rule(ends=st.lists(st.tuples(attempts, outcomes, steps), max_size=3))
     def finishes(self, ends: list[tuple[Attempt, Outcome, int]]) -> None:
         self.both("finish", [Ending(a, outcome, wait * STEP_MS) for a, outcome, wait in ends])
+
+    @rule(attempt=attempts)
+    def discards(self, attempt: Attempt) -> None:
+        self.both("discard", attempt, "expired")
+
+    @rule(limit=st.integers(1, 3))
+    def reclaims(self, limit: int) -> None:
+        self.crashed += self.both("reclaim", limit=limit, hold_ms=STEP_MS)
+
+    @rule(back=st.integers(1, 3))
+    def reruns(self, back: int) -> None:
+        self.both("rerun", self.crashed[-back:], "r1")
+
+    @rule(limit=st.integers(1, 3))
+    def lists_locks(self, limit: int) -> None:
+        names = self.both("lock_names", limit)
+        self.both("locks", [*names, "k1", "nobody"])
+
+    @rule(name=st.sampled_from(["k1", "k2"]))
+    def unlocks(self, name: str) -> None:
+        self.both("unlock", name, "op|1")
+
+    @invariant()
+    def tells_the_same(self) -> None:
+        self.both("history", 5)
 
     @rule()
     def forgets(self) -> None:

@@ -305,7 +305,8 @@ def begin(it: Deployment, occurrence: Occurrence) -> None:
         run,
         run,
         30_000,
-        awaited_as=occurrence.entry if occurrence.is_awaited else "",
+        entry=occurrence.entry,
+        is_awaited=occurrence.is_awaited,
         scheduled_ms=occurrence.scheduled_ms,
     )
     it.store.begin(attempt, close_if_busy=False, grace_ms=0)

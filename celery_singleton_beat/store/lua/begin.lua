@@ -1,72 +1,105 @@
 -- begin: let a run begin, or say why not.
--- Twin: protocol/lease.begin, protocol/epoch.grace_left_ms.
--- KEYS 1 meta, 2 locks, 3 run, 4 lock, 5 awaited, 6 published, 7 progress
+-- Twin: protocol/lease.begin, protocol/epoch.grace_left_ms, protocol/history.of_begin.
+-- KEYS 1 meta, 2 locks, 3 run, 4 lock, 5 awaited, 6 published, 7 progress, 8 history,
+--   9 crashable, 10 messages, 11 spent
 -- ARGV 6 lock key's name, 7 attempt, 8 holder, 9 ttl ms, 10 window ms, 11 not after ms,
---   12 owner, 13 close if busy (0/1), 14 grace ms, 15 run, 16 the entry that awaits it
---   ('' = none), 17 scheduled ms
+--   12 owner, 13 close if busy (0/1), 14 grace ms, 15 run, 16 entry, 17 scheduled ms,
+--   18 awaited (0/1), 19 history limit; where its task asks for them, and otherwise
+--   nothing: 20 once ms, 21 max starts, 22 message
 -- Answer: {epoch, now, verdict, token, wait ms, starts, owner of the lock}
 local name, attempt, holder = ARGV[6], tonumber(ARGV[7]), ARGV[8]
 local ttl, window, not_after = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local once, max_starts = tonumber(ARGV[20]) or 0, tonumber(ARGV[21]) or 0
 
 local function answer(verdict, token, wait, starts, owner)
   return cjson.encode({epoch, int(now), verdict, int(token or 0), int(wait or 0),
                        int(starts or 0), owner or ''})
 end
 
+local function note(kind, about)
+  tell(KEYS[8], ARGV[19], kind, ARGV[16], ARGV[17], ARGV[15], ARGV[7], ARGV[12], about or '')
+end
+
 if meta[5] == '1' and tonumber(meta[4]) + tonumber(ARGV[14]) > now then
   return answer('WAIT', 0, tonumber(meta[4]) + tonumber(ARGV[14]) - now)
 end
-
--- Its message has arrived: whatever the answer is, the beats need not wait for it.
-if ARGV[16] ~= '' then
-  redis.call('ZREM', KEYS[5], ARGV[15])
-  redis.call('HDEL', KEYS[6], ARGV[15])
-  local begun = tonumber(redis.call('HGET', KEYS[7], 'b:' .. ARGV[16])) or 0
-  redis.call('HSET', KEYS[7], 'b:' .. ARGV[16], int(math.max(begun, tonumber(ARGV[17]))))
-end
+if ARGV[18] == '1' then arrived(KEYS[5], KEYS[6], KEYS[7], ARGV[15], ARGV[16], ARGV[17]) end
 
 local run, lock = read_run(KEYS[3]), read_lock(KEYS[4])
+
+local function close(outcome)
+  write_run(KEYS[3], {'done', attempt, holder, 0, 0, kept_after(not_after, window),
+                      run and run[7] or 0, outcome, 0})
+  note(outcome)
+end
+
+-- For how long a lease that is over is its holder's all the same; noted where nobody has asked.
+local function notice_left(record, deadline_at, notice_at, write)
+  if record[deadline_at] <= now and record[notice_at] == 0 then
+    record[notice_at] = now + NOTICE
+    write()
+  end
+  return math.max(record[deadline_at], record[notice_at]) - now
+end
+
 if not run then
-  if not_after > 0 and not_after < now then return answer('REFUSED') end
+  if not_after > 0 and not_after < now then
+    note('refused')
+    return answer('REFUSED')
+  end
+  local spent = once > 0 and split(redis.call('GET', KEYS[11]), 2)
+  if spent and tonumber(spent[1]) >= math.floor(now / once) then
+    close('spent')
+    return answer('SPENT')
+  end
 elseif run[1] == 'done' then
-  if run[8] == 'skipped' and run[3] == holder then
-    return answer('BUSY', 0, lock and math.max(lock[3] - now, 0), 0, lock and lock[6])
+  if run[3] == holder then
+    if run[8] == 'skipped' then
+      return answer('BUSY', 0, lock and math.max(lock[3] - now, 0), 0, lock and lock[6])
+    end
+    if run[8] == 'spent' then return answer('SPENT') end
+    if run[8] == 'given up' then return answer('GIVEN_UP') end
   end
   return answer('DONE')
 elseif attempt < run[2] then
   return answer('STALE')
-elseif run[1] == 'open' and run[3] ~= holder and run[5] > 0 then
-  local notice = noticed(run[5], run[9])
-  if notice ~= run[9] then
-    run[9] = notice
-    write_run(KEYS[3], run)
+elseif run[1] == 'open' and run[3] ~= holder then
+  if run[5] > 0 then
+    local left = notice_left(run, 5, 9, function() write_run(KEYS[3], run) end)
+    if left > 0 then return answer('TWIN', 0, left) end
   end
-  if left(run[5], run[9]) > 0 then return answer('TWIN', 0, left(run[5], run[9])) end
+  if max_starts > 0 and max_starts <= run[7] - attempt then
+    close('given up')
+    return answer('GIVEN_UP')
+  end
 end
 
 if lock and lock[1] == holder then
   if run and run[3] == holder and run[1] == 'open' then
     extend(KEYS[3], KEYS[4], KEYS[2], name, run, lock, ttl, window, not_after)
+    redis.call('ZADD', KEYS[9], 'XX', int(now + ttl + NOTICE), ARGV[15])
     return answer('RUN', run[4], 0, run[7])
   end
-elseif lock and lock[3] <= now then
-  if not (run and run[3] == lock[1]) then
-    local notice = noticed(lock[3], lock[5])
-    if notice ~= lock[5] then
-      lock[5] = notice
-      write_lock(KEYS[4], KEYS[2], name, lock)
-    end
-    if left(lock[3], lock[5]) > 0 then return answer('WAIT', 0, left(lock[3], lock[5])) end
+elseif lock and not (run and run[3] == lock[1]) then
+  if lock[3] > now then
+    if ARGV[13] == '1' then close('skipped') end
+    return answer('BUSY', 0, lock[3] - now, 0, lock[6])
   end
-elseif lock then
-  if ARGV[13] == '1' then
-    write_run(KEYS[3], {'done', attempt, holder, 0, 0, kept_after(not_after, window),
-                        run and run[7] or 0, 'skipped', 0})
-  end
-  return answer('BUSY', 0, lock[3] - now, 0, lock[6])
+  local left = notice_left(lock, 3, 5, function() write_lock(KEYS[4], KEYS[2], name, lock) end)
+  if left > 0 then return answer('WAIT', 0, left) end
 end
 
 local starts = run and run[7] + 1 or 1
 local token = take(KEYS[3], KEYS[4], KEYS[2], name, attempt, holder, ARGV[12], ttl, window,
                    not_after, starts)
+if once > 0 and not run then
+  redis.call('SET', KEYS[11], join(int(math.floor(now / once)), ARGV[15]), 'PX', int(2 * once))
+end
+if ARGV[22] and ARGV[22] ~= '' then
+  redis.call('ZADD', KEYS[9], int(now + ttl + NOTICE), ARGV[15])
+  redis.call('HSET', KEYS[10], ARGV[15], ARGV[22])
+else
+  redis.call('ZADD', KEYS[9], 'XX', int(now + ttl + NOTICE), ARGV[15])
+end
+note('started', name)
 return answer('RUN', token, 0, starts)

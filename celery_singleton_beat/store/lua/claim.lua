@@ -1,13 +1,14 @@
 -- claim: hear of a replica, and take due slots if its configuration governs.
 -- Twins: protocol/fleet.report, fleet.governor, claim.take; MemoryStore.claim.
--- KEYS 1 meta, 2 replicas, 3 numbers, 4 due, 5 held, 6 slots, 7 aside, 8 last, 9 awaited
+-- KEYS 1 meta, 2 replicas, 3 numbers, 4 due, 5 held, 6 slots, 7 aside, 8 last, 9 awaited,
+--   10 crashable
 -- ARGV 6 replica, 7 digest, 8 info, 9 request id, 10 limit, 11 hold ms, 12 timeout ms
 -- Answer: {epoch, now, standing, next ms or '', others hold (0/1), overdue (0/1), claims
 --   ('' for none): {entry, record, entry, record …}, then unreadable entries …}
 local replica, digest, request = ARGV[6], ARGV[7], ARGV[9]
 local limit, hold, timeout = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local MAX_STEP = 2000
-expect({KEYS[4], KEYS[5], KEYS[9]}, {KEYS[2], KEYS[3], KEYS[6], KEYS[7]})
+expect({KEYS[4], KEYS[5], KEYS[9], KEYS[10]}, {KEYS[2], KEYS[3], KEYS[6], KEYS[7]})
 
 local fleet = redis.call('HMGET', KEYS[1], 'clock', 'reported', 'number', 'governor', 'adopted',
                          'idle')
@@ -179,5 +180,8 @@ local others = redis.call('ZCARD', KEYS[5]) > #claims / 2 and 1 or 0
 -- An empty table would be written as an object.
 local told = #claims > 0 and claims or ''
 local overdue = #redis.call('ZRANGEBYSCORE', KEYS[9], '-inf', int(now), 'LIMIT', 0, 1)
+if overdue == 0 then
+  overdue = #redis.call('ZRANGEBYSCORE', KEYS[10], '-inf', int(now), 'LIMIT', 0, 1)
+end
 return cjson.encode({epoch, int(now), 'GOVERNS', next_ms, others, overdue, told,
                      unpack(unreadable)})

@@ -1,22 +1,50 @@
 -- finish: record how attempts ended, and free their keys; only their holders may.
--- Twin: protocol/lease.finish.
--- KEYS 1 meta, 2 locks, then per ending: run, lock
--- ARGV 6 count, then per ending: lock key's name, attempt, holder, window ms,
---   not after ms, outcome, wait ms
+-- Twin: protocol/lease.finish, protocol/history.of_finish.
+-- KEYS 1 meta, 2 locks, 3 crashable, 4 messages, 5 history, then per ending: run, lock
+-- ARGV 6 history limit, then per ending: lock key's name, attempt, holder, window ms,
+--   not after ms, outcome, wait ms, run, entry, scheduled ms, owner, at least ms,
+--   ttl ms if the lock is kept between retries (0 = it is not)
 -- Answer: {epoch, verdict …}
 local answer = {epoch}
-for i = 1, tonumber(ARGV[6]) do
-  local at, run_key, lock_key = 7 * i, KEYS[2 * i + 1], KEYS[2 * i + 2]
-  local attempt, holder = tonumber(ARGV[at + 1]), ARGV[at + 2]
+
+-- What is left of a lock when its holder ends: as a rule, nothing.
+local function let_go(at, lock_key, outcome)
+  local lock, until_ms = read_lock(lock_key), 0
+  if not lock or lock[1] ~= ARGV[at + 2] then return end
+  if outcome == 'retrying' then
+    local ttl = tonumber(ARGV[at + 12])
+    if ttl > 0 then until_ms = now + tonumber(ARGV[at + 6]) + ttl end
+  elseif outcome and outcome ~= 'interrupted' then
+    until_ms = lock[4] + tonumber(ARGV[at + 11])
+  end
+  if until_ms > now then
+    lock[3], lock[5] = until_ms, until_ms
+    write_lock(lock_key, KEYS[2], ARGV[at], lock)
+  else
+    redis.call('DEL', lock_key)
+    redis.call('ZREM', KEYS[2], ARGV[at])
+  end
+end
+
+for i = 1, (#KEYS - 5) / 2 do
+  local at, run_key, lock_key = 13 * i - 6, KEYS[2 * i + 4], KEYS[2 * i + 5]
+  local attempt, id = tonumber(ARGV[at + 1]), ARGV[at + 7]
   local window, not_after = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
   local outcome, wait = ARGV[at + 5], tonumber(ARGV[at + 6])
-  free(lock_key, KEYS[2], ARGV[at], holder)
   local run = read_run(run_key)
   local verdict = 'RECORDED'
-  if not run or run[3] ~= holder then
+  if not run or run[3] ~= ARGV[at + 2] then
     verdict = 'LOST'
-  elseif run[1] ~= 'done' then
-    run[5], run[8] = 0, outcome
+    let_go(at, lock_key, nil)
+  elseif run[1] == 'done' then
+    let_go(at, lock_key, run[8])
+  else
+    let_go(at, lock_key, outcome)
+    if run[8] ~= outcome then
+      tell(KEYS[5], ARGV[6], outcome, ARGV[at + 8], ARGV[at + 9], id, ARGV[at + 1],
+           ARGV[at + 10], '')
+    end
+    run[5], run[8], run[9] = 0, outcome, 0
     if outcome == 'retrying' then
       run[1], run[2] = 'waiting', attempt + 1
       run[6] = math.max(not_after, now + wait + window)
@@ -26,6 +54,14 @@ for i = 1, tonumber(ARGV[6]) do
       run[1], run[6] = 'done', kept_after(not_after, window)
     end
     write_run(run_key, run)
+  end
+  if verdict == 'RECORDED' then
+    if run[8] == 'interrupted' then
+      redis.call('ZADD', KEYS[3], 'XX', int(now + NOTICE), id)
+    else
+      redis.call('ZREM', KEYS[3], id)
+      redis.call('HDEL', KEYS[4], id)
+    end
   end
   answer[#answer + 1] = verdict
 end

@@ -1,5 +1,5 @@
--- lease: the records of a run and of its lock, for begin, renew and finish; put
--- behind the prelude of those three.
+-- lease: the records of a run and of its lock, for all steps of workers; put
+-- behind the prelude of those.
 -- Twin: protocol/run.py (Run, Lock), protocol/lease.py (the helpers below its steps).
 -- Run fields: 1 state, 2 attempt, 3 holder, 4 token, 5 deadline, 6 keep until,
 --   7 starts, 8 outcome, 9 notice.
@@ -30,8 +30,7 @@ local function read_lock(key)
 end
 
 local function write_lock(key, index, name, lock)
-  local text = join(lock[1], int(lock[2]), int(lock[3]), int(lock[4]), int(lock[5]),
-                    lock[6])
+  local text = join(lock[1], int(lock[2]), int(lock[3]), int(lock[4]), int(lock[5]), lock[6])
   redis.call('SET', key, text, 'PX', int(math.max(lock[3] + GRACE - now, 1)))
   redis.call('ZADD', index, int(lock[3]), name)
 end
@@ -42,14 +41,6 @@ end
 
 local function kept_after(not_after, window)
   return math.max(not_after, now) + window
-end
-
-local function free(lock_key, index, name, holder)
-  local lock = read_lock(lock_key)
-  if lock and lock[1] == holder then
-    redis.call('DEL', lock_key)
-    redis.call('ZREM', index, name)
-  end
 end
 
 local function take(run_key, lock_key, index, name, attempt, holder, owner, ttl, window,
@@ -63,16 +54,6 @@ local function take(run_key, lock_key, index, name, attempt, holder, owner, ttl,
   return token
 end
 
--- For how long a lease is its holder's, given the deadline and the notice.
-local function left(deadline, notice)
-  return math.max(deadline, notice) - now
-end
-
-local function noticed(deadline, notice)
-  if deadline > now or notice > 0 then return notice end
-  return now + NOTICE
-end
-
 local function extend(run_key, lock_key, index, name, run, lock, ttl, window, not_after)
   run[5] = now + ttl
   run[6] = kept_open(not_after, run[5], window)
@@ -80,4 +61,12 @@ local function extend(run_key, lock_key, index, name, run, lock, ttl, window, no
   run[9], lock[5] = 0, 0
   write_run(run_key, run)
   write_lock(lock_key, index, name, lock)
+end
+
+-- A message has arrived: whatever the answer is, the beats need not wait for it.
+local function arrived(awaited, published, progress, run, entry, scheduled)
+  redis.call('ZREM', awaited, run)
+  redis.call('HDEL', published, run)
+  local begun = tonumber(redis.call('HGET', progress, 'b:' .. entry)) or 0
+  redis.call('HSET', progress, 'b:' .. entry, int(math.max(begun, tonumber(scheduled))))
 end

@@ -65,6 +65,13 @@ local function expect(zsets, hashes)
   for _, key in ipairs(hashes) do redis.call('HLEN', key) end
 end
 
+-- A fact for the history (protocol/history.py), unless its limit is 0.
+local function tell(key, limit, kind, entry, scheduled, run, attempt, by, note)
+  if limit == '0' then return end
+  local fact = cjson.encode({int(now), kind, entry, scheduled, run, attempt, by, note})
+  redis.call('XADD', key, 'MAXLEN', '~', limit, '*', 'f', fact)
+end
+
 local function next_fence()
   return math.max(fence + 1, now * 1000)
 end

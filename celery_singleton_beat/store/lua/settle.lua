@@ -1,10 +1,11 @@
 -- settle: end holds; each by the fence that took it.
 -- Twin: protocol/claim.settle.
--- KEYS 1 meta, 2 due, 3 held, 4 slots, 5 awaited, 6 published, 7 progress,
---   8… run of everything awaited, in order
+-- KEYS 1 meta, 2 due, 3 held, 4 slots, 5 awaited, 6 published, 7 progress, 8 history,
+--   9… run of everything awaited, in order
 -- ARGV 6 digest, 7 settlements, each {entry, fence, slot ms, due ms,
---   "failures|runs|last ms|rule", awaited}; awaited is '' or {run, deadline ms, scheduled ms,
---   record, run, …}, all of them texts
+--   "failures|runs|last ms|rule", awaited, told}; awaited is '' or {run, deadline ms,
+--   scheduled ms, record, run, …}, told is '' or {kind, scheduled ms, run, by, note, kind, …},
+--   all of them texts; 8 history limit
 -- Answer: {epoch, verdict …}
 expect({KEYS[2], KEYS[3], KEYS[5]}, {KEYS[4], KEYS[6], KEYS[7]})
 
@@ -14,7 +15,7 @@ local function await(entry, awaited)
   local latest = tonumber(redis.call('HGET', KEYS[7], 'p:' .. entry)) or 0
   for i = 1, #awaited, 4 do
     runs_seen = runs_seen + 1
-    local record = split(redis.call('GET', KEYS[7 + runs_seen]), 8)
+    local record = split(redis.call('GET', KEYS[8 + runs_seen]), 9)
     if not record or tonumber(record[6]) <= now then
       redis.call('ZADD', KEYS[5], int(now + tonumber(awaited[i + 1])), awaited[i])
       redis.call('HSET', KEYS[6], awaited[i], awaited[i + 3])
@@ -52,6 +53,12 @@ for i, told in ipairs(settlements) do
         scores[#scores + 1] = due
         scores[#scores + 1] = told[1]
       end
+    end
+  end
+  for at = 1, told[7] == '' and 0 or #told[7], 5 do
+    if answer[i + 1] ~= 'LOST' or told[7][at] == 'published' then
+      tell(KEYS[8], ARGV[8], told[7][at], told[1], told[7][at + 1], told[7][at + 2], '0',
+           told[7][at + 3], told[7][at + 4])
     end
   end
 end

@@ -1,0 +1,138 @@
+"""The history: what happened to occurrences and runs, as short facts in their order.
+
+Facts are for people and their tools; no promise rests on them. Each is noted by
+the very step that makes it true, in the same script, so that none is missing
+because somebody died in between. Only the last ones are kept.
+
+=====================  ==========================================================
+kind                   happened
+=====================  ==========================================================
+``published``          the broker has the message
+``superseded``         catch-up left occurrences out; the note says up to which one,
+                       and which later one stands for them (or nothing: too late)
+``dispatch_failed``    the entry could not be sent; the note says why
+``published_again``    nobody had begun it by its start deadline
+``started``            a body began; the note is its lock key
+``succeeded``          a body ended well
+``failed``             a body ended with an error
+``retrying``           a body asked for another attempt
+``interrupted``        a body ended before its time
+``skipped``            its key was held
+``spent``              its key had had its run of the interval
+``refused``            its window was over
+``given up``           its workers died too often
+``discarded``          its message was expired, revoked or of no known task
+``lost``               its lease was over and may be another run's
+``rerun``              its worker died; its message was published again
+``unlocked``           somebody freed the key by hand; the note is the key
+=====================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from celery_singleton_beat.protocol.run import (
+    Attempt,
+    Begun,
+    Finished,
+    Outcome,
+    Renewed,
+    Run,
+    State,
+)
+
+if TYPE_CHECKING:
+    from celery_singleton_beat.protocol.lease import Held
+
+_CLOSES = (Outcome.SKIPPED.value, Outcome.SPENT.value, Outcome.GIVEN_UP.value)
+
+
+class Fact(NamedTuple):
+    """One thing that happened. ``by`` is the replica or the worker; ``run`` the task id."""
+
+    at_ms: int
+    kind: str
+    entry: str = ""
+    scheduled_ms: int = 0
+    run: str = ""
+    attempt: int = 0
+    by: str = ""
+    note: str = ""
+
+    def to_text(self) -> str:
+        return json.dumps(self)
+
+    @classmethod
+    def from_text(cls, text: str) -> Fact:
+        at_ms, kind, entry, scheduled_ms, run, attempt, by, note = json.loads(text)
+        return cls(int(at_ms), kind, entry, int(scheduled_ms), run, int(attempt), by, note)
+
+
+class Told(NamedTuple):
+    """A fact as a replica tells it of an entry, before the store says when."""
+
+    kind: str
+    scheduled_ms: int
+    run: str = ""
+    by: str = ""
+    note: str = ""
+
+
+def of(attempt: Attempt, kind: str, now_ms: int, note: str = "") -> Fact:
+    """Write a fact about an attempt."""
+    return Fact(
+        now_ms,
+        kind,
+        attempt.entry,
+        attempt.scheduled_ms,
+        attempt.run,
+        attempt.attempt,
+        attempt.owner,
+        note,
+    )
+
+
+def of_begin(
+    before: Held, after: Held, attempt: Attempt, verdict: Begun, now_ms: int
+) -> Fact | None:
+    """Tell what a ``begin`` made true; None if it was a repeat, or changed nothing."""
+    if verdict is Begun.REFUSED:
+        return of(attempt, "refused", now_ms)
+    run = after.run
+    if run is None or _is_same(before.run, run, now_ms):
+        return None
+    if verdict is Begun.RUN:
+        return of(attempt, "started", now_ms, attempt.key)
+    if run.state is State.DONE and run.outcome in _CLOSES:
+        return of(attempt, run.outcome, now_ms)
+    return None
+
+
+def of_renew(attempt: Attempt, verdict: Renewed, now_ms: int) -> Fact | None:
+    """Tell what a ``renew`` made true."""
+    return of(attempt, "lost", now_ms) if verdict is Renewed.LOST else None
+
+
+def of_finish(
+    before: Held, after: Held, attempt: Attempt, verdict: Finished, now_ms: int
+) -> Fact | None:
+    """Tell what a ``finish`` made true; None if it was a repeat."""
+    if verdict is Finished.LOST or after.run is None or after.run.outcome == _outcome(before.run):
+        return None
+    return of(attempt, after.run.outcome, now_ms)
+
+
+def _outcome(run: Run | None) -> str:
+    return run.outcome if run else ""
+
+
+def _is_same(before: Run | None, after: Run, now_ms: int) -> bool:
+    return (
+        before is not None
+        and (before is after or before.keep_until_ms > now_ms)
+        and before.holder == after.holder
+        and before.state is after.state
+        and before.starts == after.starts
+    )

@@ -1,0 +1,8 @@
+-- lock_names: name keys that are locked, those whose leases end last first.
+-- Twin: MemoryRuns.lock_names.
+-- KEYS 1 meta, 2 locks
+-- ARGV 6 limit
+-- Answer: {epoch, name …}
+local names = redis.call('ZREVRANGEBYSCORE', KEYS[2], '+inf', '(' .. int(now), 'LIMIT', 0,
+                         tonumber(ARGV[6]))
+return cjson.encode({epoch, unpack(names)})

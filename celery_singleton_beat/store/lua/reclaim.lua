@@ -1,0 +1,21 @@
+-- reclaim: take runs whose worker died, to publish their messages again.
+-- Twin: MemoryRuns.reclaim.
+-- KEYS 1 meta, 2 crashable, 3 messages
+-- ARGV 6 limit, 7 hold ms
+-- Answer: {epoch, run, message, held until ms, run, …}
+expect({KEYS[2]}, {KEYS[3]})
+local answer = {epoch}
+local until_ms = int(now + tonumber(ARGV[7]))
+for _, run in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', int(now), 'LIMIT', 0,
+                                tonumber(ARGV[6]))) do
+  local message = redis.call('HGET', KEYS[3], run)
+  if message then
+    redis.call('ZADD', KEYS[2], until_ms, run)
+    answer[#answer + 1] = run
+    answer[#answer + 1] = message
+    answer[#answer + 1] = until_ms
+  else
+    redis.call('ZREM', KEYS[2], run)
+  end
+end
+return cjson.encode(answer)

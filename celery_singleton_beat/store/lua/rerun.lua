@@ -1,0 +1,15 @@
+-- rerun: say that the messages of reclaimed runs were published again.
+-- Twin: MemoryRuns.rerun.
+-- KEYS 1 meta, 2 crashable, 3 messages, 4 history
+-- ARGV 6 history limit, 7 by, then per run: its id, held until ms
+-- Answer: {epoch}
+expect({KEYS[2]}, {KEYS[3]})
+for i = 8, #ARGV, 2 do
+  -- It may have begun since, and count as crashable anew.
+  if tonumber(redis.call('ZSCORE', KEYS[2], ARGV[i])) == tonumber(ARGV[i + 1]) then
+    redis.call('ZREM', KEYS[2], ARGV[i])
+    redis.call('HDEL', KEYS[3], ARGV[i])
+    tell(KEYS[4], ARGV[6], 'rerun', '', '0', ARGV[i], '0', ARGV[7], '')
+  end
+end
+return cjson.encode({epoch})

@@ -1,0 +1,185 @@
+"""The half of a store in memory that beats use: slots, the fleet, what is awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from celery_singleton_beat.protocol.awaited import Awaited, is_lost
+from celery_singleton_beat.protocol.claim import (
+    Adopted,
+    Claim,
+    Settled,
+    Settlement,
+    Slot,
+    adopt,
+    settle,
+    take,
+)
+from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.fleet import governor, leave, report
+from celery_singleton_beat.protocol.history import Fact
+from celery_singleton_beat.store.memory_state import MemoryCore, first_due
+from celery_singleton_beat.store.port import (
+    Adoption,
+    ClaimAnswer,
+    ClaimRequest,
+    SlotsAnswer,
+    Standing,
+)
+
+
+class MemorySlots(MemoryCore):
+    """Implements the verbs of beats."""
+
+    def claim(self, request: ClaimRequest) -> ClaimAnswer:
+        with self._guard:
+            now_ms, state = self._enter(), self._state
+            state.fleet = report(
+                state.fleet,
+                request.replica,
+                request.digest,
+                now_ms=now_ms,
+                timeout_ms=request.timeout_ms,
+                info=request.info,
+            )
+            state.governor = governor(state.fleet, timeout_ms=request.timeout_ms)
+            if state.governor != request.digest:
+                return ClaimAnswer(now_ms, Standing.STANDS_BY)
+            if state.adopted != request.digest:
+                return ClaimAnswer(now_ms, Standing.ADOPTS)
+            claims = self._repeated(request)
+            if claims is None:
+                claims = self._take(request, now_ms)
+            waits = [*state.due.values(), *state.held.values()]
+            return ClaimAnswer(
+                now_ms,
+                Standing.GOVERNS,
+                claims,
+                min(waits, default=None),
+                others_hold=len(state.held) > len(claims),
+                has_overdue=any(
+                    at_ms <= now_ms
+                    for at_ms in (*state.awaited.values(), *state.crashable.values())
+                ),
+            )
+
+    def settle(self, digest: str, settlements: Sequence[Settlement]) -> list[Settled]:
+        if not settlements:
+            return []
+        with self._guard:
+            now_ms, state = self._enter(), self._state
+            verdicts = []
+            for settlement in settlements:
+                name = settlement.entry
+                before = state.slots.get(name)
+                after, verdict = settle(
+                    before, settlement, now_ms=now_ms, governs=state.adopted == digest
+                )
+                if after is not None and after is not before:
+                    self._put(name, after)
+                    self._await(settlement, now_ms)
+                verdicts.append(verdict)
+                for told in settlement.told:
+                    if verdict is not Settled.LOST or told.kind == "published":
+                        kind, scheduled_ms, run, by, note = told
+                        self._note(Fact(now_ms, kind, name, scheduled_ms, run, 0, by, note))
+            return verdicts
+
+    def recall(self, *, limit: int, hold_ms: int) -> list[Awaited]:
+        with self._guard:
+            now_ms, state, recalled = self._enter(), self._state, []
+            for run in first_due(state.awaited, now_ms, limit):
+                one = state.published[run]
+                begun_ms = state.begun_ms.get(one.entry, 0)
+                latest_ms = state.latest_ms.get(one.entry, 0)
+                if is_lost(one.scheduled_ms, begun_ms=begun_ms, latest_ms=latest_ms):
+                    state.awaited[run] = now_ms + hold_ms
+                    recalled.append(one)
+                else:
+                    state.awaited[run] = now_ms + one.deadline_ms
+            return recalled
+
+    def dismiss(self, runs: Sequence[str]) -> None:
+        if not runs:
+            return
+        with self._guard:
+            self._enter()
+            for run in runs:
+                self._state.awaited.pop(run, None)
+                self._state.published.pop(run, None)
+
+    def slots(self, entries: Sequence[str]) -> SlotsAnswer:
+        if not entries:
+            return SlotsAnswer(())
+        with self._guard:
+            self._enter()
+            return SlotsAnswer(tuple(self._state.slots.get(name) for name in entries))
+
+    def adopt(self, digest: str, adoptions: Sequence[Adoption], *, done: bool) -> list[Adopted]:
+        with self._guard:
+            now_ms, state = self._enter(), self._state
+            if state.governor != digest:
+                return [Adopted.CHANGED] * len(adoptions)
+            verdicts = []
+            for adoption in adoptions:
+                before = state.slots.get(adoption.entry)
+                after, verdict = adopt(before, adoption.seen, adoption.planned, now_ms=now_ms)
+                if verdict is Adopted.ADOPTED and after is not None:
+                    self._put(adoption.entry, after)
+                verdicts.append(verdict)
+            if done:
+                state.adopted = digest
+            return verdicts
+
+    def leave(self, replica: str) -> None:
+        with self._guard:
+            self._enter()
+            self._state.fleet = leave(self._state.fleet, replica)
+            self._state.last.pop(replica, None)
+
+    def _repeated(self, request: ClaimRequest) -> tuple[Claim, ...] | None:
+        request_id, first, names = self._state.last.get(request.replica, ("", 0, ()))
+        if request_id != request.request_id:
+            return None
+        found = ((name, self._state.slots.get(name)) for name in names)
+        return tuple(
+            Claim(name, slot)
+            for name, slot in found
+            if slot and slot.is_held and first <= slot.fence < first + len(names)
+        )
+
+    def _take(self, request: ClaimRequest, now_ms: int) -> tuple[Claim, ...]:
+        state = self._state
+        for name in first_due(state.held, now_ms, request.limit):
+            del state.held[name]
+            state.due[name] = state.slots[name].due_ms
+        names = first_due(state.due, now_ms, request.limit)
+        claims, first = [], 0
+        for name in names:
+            fence = self._next_fence(now_ms)
+            state.fence = fence
+            first = first or fence
+            slot = take(state.slots[name], now_ms=now_ms, hold_ms=request.hold_ms, fence=fence)
+            state.slots[name] = slot
+            del state.due[name]
+            state.held[name] = slot.hold_until_ms
+            claims.append(Claim(name, slot))
+        if claims:
+            state.last[request.replica] = (request.request_id, first, tuple(names))
+        return tuple(claims)
+
+    def _await(self, settlement: Settlement, now_ms: int) -> None:
+        state, entry = self._state, settlement.entry
+        for one in settlement.awaited:
+            run = state.runs.get(one.run)
+            if run is None or run.keep_until_ms <= now_ms:
+                state.awaited[one.run] = now_ms + one.deadline_ms
+                state.published[one.run] = one
+            state.latest_ms[entry] = max(state.latest_ms.get(entry, 0), one.scheduled_ms)
+
+    def _put(self, name: str, slot: Slot) -> None:
+        self._state.slots[name] = slot
+        self._state.held.pop(name, None)
+        self._state.due.pop(name, None)
+        if slot.due_ms != ABSENT:
+            self._state.due[name] = slot.due_ms

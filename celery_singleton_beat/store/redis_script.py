@@ -1,0 +1,85 @@
+"""The scripts of a store in Redis, and how they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib.resources import files
+from os import urandom
+from typing import Any, Final
+
+from celery_singleton_beat.store.keys import Keys
+from celery_singleton_beat.store.memory_state import HISTORY
+from celery_singleton_beat.store.port import SCHEMA
+from celery_singleton_beat.store.redis_wire import Script, Wire
+
+_BATCH: Final = 500
+
+_PARTS: Final = {
+    "claim": ("prelude", "claim"),
+    "settle": ("prelude", "settle"),
+    "recall": ("prelude", "recall"),
+    "dismiss": ("prelude", "dismiss"),
+    "slots": ("prelude", "slots"),
+    "adopt": ("prelude", "adopt"),
+    "leave": ("prelude", "leave"),
+    "begin": ("prelude", "lease", "begin"),
+    "discard": ("prelude", "lease", "discard"),
+    "reclaim": ("prelude", "reclaim"),
+    "rerun": ("prelude", "rerun"),
+    "lock_names": ("prelude", "lock_names"),
+    "locks": ("prelude", "lease", "locks"),
+    "unlock": ("prelude", "lease", "unlock"),
+    "history": ("prelude", "history"),
+    "renew": ("prelude", "lease", "renew"),
+    "finish": ("prelude", "lease", "finish"),
+}
+
+
+@cache
+def script(name: str) -> Script:
+    """Load a script from the package, with the parts that it builds on."""
+    folder = files("celery_singleton_beat.store") / "lua"
+    parts = [(folder / f"{part}.lua").read_text("utf-8") for part in _PARTS[name]]
+    return Script(name, "\n".join(parts))
+
+
+class RedisScripts:
+    """Calls scripts by their names, for one application under one prefix.
+
+    ``now_ms`` replaces the server's clock in tests; ``history`` is how many facts
+    are kept, 0 for none.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        prefix: str,
+        app: str,
+        history: int = HISTORY,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
+        self.keys = Keys(prefix)
+        self._wire = wire
+        self._app = app
+        self._history = str(history)
+        self._now_ms = now_ms
+        self._epoch = ""
+
+    def _call(self, name: str, keys: Sequence[str], args: Iterable[Any]) -> list[Any]:
+        now = "" if self._now_ms is None else str(self._now_ms())
+        gate = [now, self._app, str(SCHEMA), self._epoch, urandom(8).hex()]
+        gate += [str(arg) if isinstance(arg, int) else arg for arg in args]
+        self._epoch, *answer = self._wire.call(script(name), keys, gate)
+        return answer
+
+
+def pairs(items: Sequence[Any]) -> Any:
+    """Take items two by two."""
+    return zip(items[::2], items[1::2], strict=True)
+
+
+def batches(items: Sequence[Any]) -> Any:
+    """Take items in parts that one script can carry."""
+    return (items[at : at + _BATCH] for at in range(0, len(items), _BATCH))

@@ -1,0 +1,143 @@
+"""The half of a store in Redis that beats use: slots, the fleet, what is awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from celery_singleton_beat.protocol.awaited import Awaited
+from celery_singleton_beat.protocol.claim import Adopted, Claim, Settled, Settlement, Slot
+from celery_singleton_beat.store.port import (
+    Adoption,
+    ClaimAnswer,
+    ClaimRequest,
+    SlotsAnswer,
+    Standing,
+)
+from celery_singleton_beat.store.redis_script import RedisScripts, batches, pairs
+
+
+class RedisSlots(RedisScripts):
+    """Implements the verbs of beats: one method per script."""
+
+    def claim(self, request: ClaimRequest) -> ClaimAnswer:
+        keys = self.keys
+        answer = self._call(
+            "claim",
+            (
+                keys.meta,
+                keys.replicas,
+                keys.numbers,
+                keys.due,
+                keys.held,
+                keys.slots,
+                keys.aside,
+                keys.last(request.replica),
+                keys.awaited,
+                keys.crashable,
+            ),
+            (
+                request.replica,
+                request.digest,
+                request.info,
+                request.request_id,
+                request.limit,
+                request.hold_ms,
+                request.timeout_ms,
+            ),
+        )
+        now_ms, standing, next_ms, others, overdue, claims, *unreadable = answer
+        found = claims or []
+        return ClaimAnswer(
+            int(now_ms),
+            Standing(standing),
+            tuple(Claim(name, Slot.from_text(text)) for name, text in pairs(found)),
+            int(next_ms) if next_ms else None,
+            others_hold=bool(others),
+            unreadable=tuple(unreadable),
+            has_overdue=bool(overdue),
+        )
+
+    def settle(self, digest: str, settlements: Sequence[Settlement]) -> list[Settled]:
+        keys = self.keys
+        verdicts: list[Settled] = []
+        for batch in batches(settlements):
+            settled = [
+                (entry, str(fence), *_slot_texts(slot), _awaited_texts(awaited), _flat(told))
+                for entry, fence, slot, awaited, told in batch
+            ]
+            names = (keys.meta, keys.due, keys.held, keys.slots)
+            watched = (keys.awaited, keys.published, keys.progress, keys.history)
+            runs = (keys.run(one.run) for settlement in batch for one in settlement.awaited)
+            answer = self._call(
+                "settle", (*names, *watched, *runs), (digest, settled, self._history)
+            )
+            verdicts += map(Settled, answer)
+        return verdicts
+
+    def recall(self, *, limit: int, hold_ms: int) -> list[Awaited]:
+        keys = self.keys
+        found = self._call(
+            "recall", (keys.meta, keys.awaited, keys.published, keys.progress), (limit, hold_ms)
+        )
+        return [Awaited.from_text(run, text) for run, text in pairs(found)]
+
+    def dismiss(self, runs: Sequence[str]) -> None:
+        keys = self.keys
+        for batch in batches(runs):
+            self._call("dismiss", (keys.meta, keys.awaited, keys.published), batch)
+
+    def slots(self, entries: Sequence[str]) -> SlotsAnswer:
+        keys = self.keys
+        found: list[Slot | None] = []
+        unreadable = []
+        for batch in batches(entries):
+            texts = self._call(
+                "slots", (keys.meta, keys.due, keys.held, keys.slots, keys.aside), batch
+            )
+            for name, text in zip(batch, texts, strict=True):
+                if text == "ASIDE":
+                    unreadable.append(name)
+                found.append(None if text in ("", "ASIDE") else Slot.from_text(text))
+        return SlotsAnswer(tuple(found), tuple(unreadable))
+
+    def adopt(self, digest: str, adoptions: Sequence[Adoption], *, done: bool) -> list[Adopted]:
+        keys = self.keys
+        verdicts: list[Adopted] = []
+        parts = list(batches(adoptions)) or [()]
+        for number, batch in enumerate(parts, 1):
+            is_last = done and number == len(parts)
+            told = [
+                (a.entry, a.seen.to_text() if a.seen else "", *_slot_texts(a.planned))
+                for a in batch
+            ]
+            answer = self._call(
+                "adopt",
+                (keys.meta, keys.due, keys.held, keys.slots),
+                (digest, int(is_last), told),
+            )
+            verdicts += map(Adopted, answer)
+        return verdicts
+
+    def leave(self, replica: str) -> None:
+        keys = self.keys
+        self._call("leave", (keys.meta, keys.replicas, keys.last(replica)), (replica,))
+
+
+def _slot_texts(slot: Slot) -> tuple[str, str, str]:
+    """Write what a holder may say of a slot: its time, when it is due, and the rest."""
+    rest = f"{slot.failures}|{slot.runs}|{slot.last_ms}|{slot.rule}"
+    return str(slot.slot_ms), str(slot.due_ms), rest
+
+
+def _awaited_texts(awaited: Sequence[Awaited]) -> list[str] | str:
+    """Write what is awaited; none as a text, for an empty table is no list to Lua."""
+    texts: list[str] = []
+    for one in awaited:
+        texts += (one.run, str(one.deadline_ms), str(one.scheduled_ms), one.to_text())
+    return texts or ""
+
+
+def _flat(told: Sequence[tuple[Any, ...]]) -> list[str] | str:
+    """Write what is told as texts; nothing as a text, for an empty table is no list to Lua."""
+    return [str(item) for one in told for item in one] or ""
