@@ -67,6 +67,7 @@ leaves = (
     | st.dates()
     | st.times(timezones=st.one_of(st.none(), offsets))
 )
+HALVES = st.sampled_from("\ud800\udc00")
 values = st.recursive(
     leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10
 )
@@ -120,7 +121,7 @@ def test_equal_numbers_have_one_text(numerator: int, halvings: int) -> None:
         (([1, (2, [])], (1, [2, ()]), deque([1, [2, deque()]])), '["1",["2",[]]]'),
         (({"b": {"x": 1}, "a": 2}, OrderedDict(a=2, b={"x": 1.0})), '{"a":"2","b":{"x":"1"}}'),
         (({2: "a", None: "b", True: "c"}, {"2": "a", "true": "c", "null": "b"}), None),
-        (({3, 1, 2}, frozenset((2.0, 1, 3))), '["1","2","3"]'),
+        (({0, 8, 1}, frozenset((8.0, 1, 0))), '["0","1","8"]'),
         (([Colour.RED, UUID(int=1)], ["red", str(UUID(int=1))]), None),
     ],
 )
@@ -186,7 +187,7 @@ def test_what_each_process_writes_otherwise_is_refused(value: object) -> None:
         text_of(value)
 
 
-@given(st.text(st.characters()), st.text(st.characters(), max_size=3))
+@given(st.text(st.characters() | HALVES), st.text(HALVES, max_size=3))
 def test_a_key_is_bounded_and_stays_its_own(start: str, end: str) -> None:
     """S4-01: half surrogates, which JSON lets through, as well."""
     for length in (0, LONGEST - 3, LONGEST, 10 * LONGEST):

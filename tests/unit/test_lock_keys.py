@@ -274,6 +274,8 @@ def test_a_call_with_a_name_too_many_has_no_key(kwargs: dict[str, Any]) -> None:
 
     with pytest.raises(ConfigurationError, match=r"unexpected keyword argument '(x|dya)'"):
         key_of(task, **kwargs)
+    with pytest.raises(ConfigurationError, match="missing a required argument: 'customer'"):
+        key_of(of(report, "{day}"), x=1)
     with pytest.raises(ConfigurationError, match="multiple values for argument 'customer'"):
         key_of(task, 1, customer=1)
 
