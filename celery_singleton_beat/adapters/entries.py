@@ -16,6 +16,7 @@ from celery_singleton_beat import setting_values as values
 from celery_singleton_beat import settings as settings_module
 from celery_singleton_beat.adapters.convert import recurrence_of
 from celery_singleton_beat.adapters.task import SingletonTask
+from celery_singleton_beat.adapters.ticket import is_singleton
 from celery_singleton_beat.errors import ConfigurationError, EntryError
 from celery_singleton_beat.protocol.entry import CatchUp, Timing
 
@@ -161,7 +162,8 @@ def _start_deadline_ms(
     Raises:
         EntryError: the entry asks for one, and its task is not known to be a SingletonTask.
     """
-    if isinstance(app.tasks.get(entry.task), SingletonTask):
+    task = app.tasks.get(entry.task)
+    if isinstance(task, SingletonTask) and is_singleton(task):
         return settings.start_deadline_ms if own_ms is None else own_ms
     if own_ms is not None:
         msg = (

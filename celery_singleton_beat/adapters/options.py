@@ -5,13 +5,12 @@ Runs in: worker.
 
 from __future__ import annotations
 
-import inspect
-import string
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from celery_singleton_beat import setting_values as values
 from celery_singleton_beat import settings as settings_module
+from celery_singleton_beat.adapters.lock_keys import described, given_lock_key, key_maker
 from celery_singleton_beat.errors import ConfigurationError, DuplicateLockKey
 from celery_singleton_beat.settings import check_lock_ttl
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from celery_singleton_beat.adapters.extension import Extension
+    from celery_singleton_beat.adapters.lock_keys import LockKey, MakeKey
     from celery_singleton_beat.protocol.occurrence import Occurrence
 
 DEFAULT_WINDOW_MS: Final = 600_000
@@ -28,7 +28,7 @@ DEFAULT_WINDOW_MS: Final = 600_000
 class TaskOptions:
     """What a task says of its runs; durations in milliseconds."""
 
-    lock_key: str | None
+    lock_key: LockKey | None
     lock_ttl_ms: int
     renew_ms: int
     on_locked: str
@@ -36,6 +36,7 @@ class TaskOptions:
     lock_retry_delay_ms: int
     on_store_outage: str
     window_ms: int
+    make_key: MakeKey | None = field(default=None, compare=False, repr=False)
 
 
 def read_options(task: Any, extension: Extension) -> TaskOptions:
@@ -57,9 +58,10 @@ def read_options(task: Any, extension: Extension) -> TaskOptions:
     if task.lock_ttl is not None:
         ttl_name = f"lock_ttl of task {task.name}"
         ttl_ms = check_lock_ttl(task.lock_ttl, settings.renew_every_ms, ttl_name)
-    key = option("lock_key", values.Text(), None)
-    if key is not None:
-        _check_template(task, key)
+    option("singleton", values.Bool(), True)
+    key = given_lock_key(task)
+    make_key = None if key is None else key_maker(task, key)
+    if isinstance(key, str):
         known = extension.lock_keys.setdefault(key, task.name)
         if known != task.name:
             msg = (
@@ -80,6 +82,7 @@ def read_options(task: Any, extension: Extension) -> TaskOptions:
             settings.on_store_outage,
         ),
         settings.dedupe_window_ms or DEFAULT_WINDOW_MS,
+        make_key,
     )
 
 
@@ -93,38 +96,15 @@ def lock_key_of(
     """Name the key that a run locks: by default its task, and for an occurrence its entry too.
 
     Raises:
-        ConfigurationError: the arguments do not fit the template.
+        ConfigurationError: no key can be made of the arguments.
     """
-    if options.lock_key is None:
+    if options.make_key is None:
         return task.name if occurrence is None else f"{task.name}:{occurrence.entry}"
-    if "{" not in options.lock_key:
-        return options.lock_key
     try:
-        bound = inspect.signature(task.run).bind(*args, **kwargs)
-        bound.apply_defaults()
-        return options.lock_key.format(**bound.arguments)
-    except (TypeError, LookupError, ValueError, AttributeError) as error:
-        msg = f"lock_key {options.lock_key!r} of task {task.name} does not fit its call: {error}"
+        return options.make_key(args, kwargs)
+    except Exception as error:
+        msg = (
+            f"lock_key {described(options.lock_key)} of task {task.name} does not fit its call: "
+            f"{type(error).__name__}: {error}"
+        )
         raise ConfigurationError(msg) from error
-
-
-def _check_template(task: Any, template: str) -> None:
-    """See at start that a template names arguments of its task.
-
-    Raises:
-        ConfigurationError: it does not.
-    """
-    try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field]
-    except ValueError as error:
-        msg = f"lock_key {template!r} of task {task.name} cannot be read: {error}"
-        raise ConfigurationError(msg) from error
-    parameters = inspect.signature(task.run).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return
-    for field in fields:
-        name = field.partition(".")[0].partition("[")[0]
-        if name not in parameters:
-            hint = values.did_you_mean(name, parameters)
-            msg = f"lock_key {template!r} of task {task.name} names no argument {name!r}{hint}"
-            raise ConfigurationError(msg)

@@ -19,7 +19,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request
 
 from celery_singleton_beat.adapters.extension import extension_of
-from celery_singleton_beat.adapters.ticket import FIELD, is_celerys_own, new_attempt, to_ticket
+from celery_singleton_beat.adapters.ticket import FIELD, is_singleton, new_attempt, to_ticket
 from celery_singleton_beat.protocol.run import Outcome
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class SingletonRequest(Request):
 def _opening(execute: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(execute)
     def execute_using_pool(self: SingletonRequest, pool: Any, **kwargs: Any) -> Any:
-        if not is_celerys_own(self.task):
+        if is_singleton(self.task):
             self.take_in_hand()
         try:
             return execute(self, pool, **kwargs)

@@ -23,7 +23,7 @@ from celery_singleton_beat.adapters.giving_way import (
 )
 from celery_singleton_beat.adapters.in_hand import RunInHand, TaskOccurrence, take_in_hand
 from celery_singleton_beat.adapters.options import TaskOptions, read_options
-from celery_singleton_beat.adapters.ticket import is_celerys_own, occurrence_of
+from celery_singleton_beat.adapters.ticket import is_singleton, occurrence_of
 from celery_singleton_beat.adapters.worker import wire
 from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.engine.lease import Lease
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from celery import Celery
     from celery.app.task import Context
 
+    from celery_singleton_beat.adapters.lock_keys import LockKey
     from celery_singleton_beat.store.port import BeginAnswer
 
 _OUTAGE_DELAY_MS = 2000
@@ -48,15 +49,24 @@ class SingletonTask(Task):
     Options, as class attributes or arguments of ``@app.task``; those left out
     come from the settings. Durations are seconds or timedeltas.
 
-    - ``lock_key``: what is locked, as a template over the arguments, for
-      example ``"report:{customer_id}"``. By default the task, and for an
-      occurrence of the timetable its entry too.
+    - ``lock_key``: what is locked. By default the task, and for an occurrence
+      of the timetable its entry too. Or a template over the arguments,
+      ``"report:{customer_id}"``. Or the names of some of them,
+      ``["customer_id", "day"]``, for a key of the task's name and these. Or a
+      callable that makes the key, ``lambda customer_id, **_: f"{customer_id}"``:
+      it is given all arguments by their names, defaults filled in, without
+      ``self`` (and by place where the body takes some by place only). It is
+      called in the worker's main process, so it must be quick and ask nobody.
+      Fields and named arguments that are equal give the same key, whatever
+      form their caller or the serializer gave them; long keys end in a digest.
     - ``lock_ttl``: how long the lease lives without renewal. It is renewed for
       as long as the task runs, however long that is.
     - ``on_locked``: ``"skip"``, ``"retry"`` (the message is queued again, after
       ``lock_retry_delay``, ``lock_retries`` times, None: until it runs) or
       ``"raise"`` (the run fails with ``Locked``).
     - ``on_store_outage``: ``"retry"``, ``"run"`` or ``"skip"``.
+    - ``singleton``: False makes a plain task of it, where this is the class of
+      all tasks of an application: no lock, no store, ``self.lease`` is None.
 
     Called directly or eagerly it is a plain task: no lock, no store.
     """
@@ -64,7 +74,8 @@ class SingletonTask(Task):
     abstract = True
     Request = "celery_singleton_beat.adapters.request:SingletonRequest"
 
-    lock_key: ClassVar[str | None] = None
+    singleton: ClassVar[bool] = True
+    lock_key: ClassVar[LockKey | None] = None
     lock_ttl: ClassVar[float | timedelta | None] = None
     on_locked: ClassVar[str | None] = None
     lock_retries: ClassVar[int | None] = None
@@ -119,7 +130,7 @@ class SingletonTask(Task):
         request = self.request
         if request.called_directly or request.is_eager or "singleton_run" in vars(request):
             return
-        if not is_celerys_own(self):
+        if is_singleton(self):
             _begin(self, request, args, kwargs)
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:

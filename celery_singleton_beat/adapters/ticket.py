@@ -69,9 +69,13 @@ def from_ticket(ticket: Any, board: str) -> tuple[Attempt, int] | None:
     return Attempt(*values), index
 
 
-def is_celerys_own(task: Any) -> bool:
-    """Tell whether a task is built into Celery (a singleton where the application's class is).
+def is_singleton(task: Any) -> bool:
+    """Tell whether the runs of a task are protected: it is one of ours, and has not opted out.
 
-    ``celery.chord_unlock``, ``celery.map`` and the like work for all tasks at once.
+    Where SingletonTask is the class of all tasks of an application, Celery's own
+    are of it, too; ``celery.chord_unlock``, ``celery.map`` and the like work for
+    all tasks at once, and stay as they are.
     """
-    return str(task.name).startswith("celery.")
+    if getattr(task, "singleton", False) is False:
+        return False
+    return not str(task.name).startswith("celery.")

@@ -11,6 +11,7 @@ from celery import bootsteps, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.adapters.ticket import is_singleton
 from celery_singleton_beat.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ class SingletonStep(bootsteps.StartStopStep):
             )
             raise ConfigurationError(msg)
         for _, task in sorted(worker.app.tasks.items()):
-            # Reading a SingletonTask's options checks them: now, not at the first run.
-            getattr(task, "singleton_options", None)
+            if is_singleton(task):
+                # Reading a SingletonTask's options checks them: now, not at the first run.
+                getattr(task, "singleton_options", None)
         extension.heartbeat  # noqa: B018  # its board must be there before the pool forks
 
     def stop(self, worker: Any) -> None:

@@ -66,6 +66,22 @@ IN_TASKS = [
         "lock_key 'report:{customer' of task careless.report cannot be read",
     ),
     (
+        "a lock key of unknown names",
+        "lock_key ['costumer'] of task careless.report names no argument 'costumer': did you mean",
+    ),
+    (
+        "a lock key of another call",
+        "<lambda> of task careless.report cannot be called with the task's arguments (customer)",
+    ),
+    (
+        "a lock key that is none",
+        "lock_key of task careless.report must be a text, a list of argument names or a callable",
+    ),
+    (
+        "an opting out that is none",
+        "singleton of task careless.report must be True or False, not 'no'",
+    ),
+    (
         "a lock ttl in milliseconds",
         "lock_ttl of task careless.report (300000) is 3.472 days. Durations are seconds: write 300",
     ),

@@ -19,6 +19,7 @@ from celery import Celery, Task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 from celery_singleton_beat import LeaseLost, SingletonTask
+from celery_singleton_beat.adapters.ticket import FIELD
 from tests.rig import witness
 
 if TYPE_CHECKING:
@@ -116,7 +117,9 @@ def tell_itself(task: Any, key: str, _: None) -> None:
         "previous_at": about.previous_at and about.previous_at.isoformat(),
     }
     headers = sorted(task.request.headers or {})
-    fact("self", key=key, occurrence=occurrence, lease=lease and lease.key, headers=headers)
+    on_board = bool((task.request.properties or {}).get(FIELD))
+    told = {"lease": lease and lease.key, "headers": headers, "on_board": on_board}
+    fact("self", key=key, occurrence=occurrence, **told)
 
 
 def retry_until(task: Any, _key: str, retries: int) -> None:
@@ -229,3 +232,27 @@ def pass_gate(gate: str) -> str:
 def by_class(self: Any, key: str, steps: list[Any] = []) -> dict[str, Any]:  # noqa: B006
     """The task that is a singleton only if the application's task class is."""
     return play(self, key, steps)
+
+
+def made_key(value: Any, **_: Any) -> Any:
+    """A key maker of the user's that some values upset."""
+    if value == "unlucky":
+        raise LookupError("no such customer")
+    return None if value == "nothing" else f"made:{value}"
+
+
+def valued(name: str, lock_key: Any, **options: Any) -> None:
+    """A task that plays its message; its lock key is of a value beside the test's key."""
+
+    @app.task(name=f"shop.{name}", bind=True, base=SingletonTask, lock_key=lock_key, **options)
+    def body(self: Any, value: Any, key: str, steps: list[Any] = []) -> dict[str, Any]:  # noqa: B006
+        del value
+        return play(self, key, steps)
+
+
+valued("filled", "filled:{value}")
+valued("monthly", "monthly:{value:%Y-%m}")
+valued("named", ["value"])
+valued("made", made_key)
+valued("opted_out", "opted_out:{value}", singleton=False)
+valued("opted_out_unread", "opted_out:{nobody}", singleton=False)

@@ -10,14 +10,17 @@ import pytest
 from celery import Celery
 
 from celery_singleton_beat import ConfigurationError, DuplicateLockKey, SingletonTask
+from celery_singleton_beat.adapters.entries import read_entry, timing_of
+from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.options import TaskOptions, lock_key_of
 from celery_singleton_beat.adapters.ticket import (
     from_ticket,
-    is_celerys_own,
+    is_singleton,
     new_attempt,
     occurrence_of,
     to_ticket,
 )
+from celery_singleton_beat.errors import EntryError
 from celery_singleton_beat.protocol.occurrence import HEADER, Occurrence
 from celery_singleton_beat.protocol.run import Attempt
 
@@ -39,7 +42,7 @@ def make_task(app: Celery) -> MakeTask:
     """A maker of tasks `(customer, *, kind="all")` with these options."""
 
     def make(name: str = "shop.report", **options: Any) -> Any:
-        @app.task(name=name, base=SingletonTask, shared=False, **options)
+        @app.task(**{"name": name, "base": SingletonTask, "shared": False, **options})
         def report(customer: Any, *, kind: str = "all") -> None:
             del customer, kind
 
@@ -99,11 +102,8 @@ def test_what_a_task_says_goes_before_the_settings(app: Celery, make_task: MakeT
         ("lock_retries", -1, r"lock_retries of task shop.report \(-1\) must be at least 0"),
         ("lock_retries", 1.5, "lock_retries of task shop.report must be a whole number"),
         ("lock_retry_delay", 0, "lock_retry_delay of task shop.report"),
-        ("lock_key", "", "lock_key of task shop.report is empty"),
-        ("lock_key", 7, "lock_key of task shop.report must be a text"),
-        ("lock_key", "a:{costumer}", "names no argument 'costumer': did you mean customer?"),
-        ("lock_key", "a:{kind.x}{other[0]}", "names no argument 'other'"),
-        ("lock_key", "a:{customer", "cannot be read"),
+        ("singleton", "no", "singleton of task shop.report must be True or False, not 'no'"),
+        ("singleton", 0, "singleton of task shop.report must be True or False, not 0"),
     ],
 )
 def test_a_wrong_option_is_refused_by_its_name(
@@ -136,50 +136,11 @@ def test_by_default_a_task_locks_its_name_and_an_occurrence_its_entry_too(
     assert key_of(task, 7, occurrence=AT_NINE) == "shop.report:nightly"
 
 
-@pytest.mark.parametrize(
-    ("template", "key"),
-    [
-        ("constant", "constant"),
-        ("r:{customer}", "r:7"),
-        ("r:{customer}:{kind}", "r:7:all"),
-        ("r:{customer:03d}", "r:007"),
-    ],
-)
-def test_a_template_is_filled_with_the_call_and_its_defaults(
-    make_task: MakeTask, template: str, key: str
-) -> None:
-    """S4-01: positional or by keyword, it is the same key."""
-    task = make_task(lock_key=template)
+def test_a_lock_key_of_its_own_goes_for_all_entries(make_task: MakeTask) -> None:
+    """S4-01."""
+    task = make_task(lock_key="r:{customer}:{kind}")
 
-    assert key_of(task, 7) == key_of(task, customer=7) == key
-    assert key_of(task, 7, occurrence=AT_NINE) == key
-
-
-def test_a_bound_tasks_self_is_no_argument(app: Celery) -> None:
-    @app.task(bind=True, base=SingletonTask, shared=False, name="bound", lock_key="b:{number}")
-    def bound(self: SingletonTask, number: int) -> None:
-        del self, number
-
-    assert key_of(app.tasks["bound"], 3) == "b:3"
-
-
-def test_a_template_over_any_keywords_cannot_be_refused_at_start(app: Celery) -> None:
-    @app.task(base=SingletonTask, shared=False, name="free", lock_key="f:{kwargs[number]}")
-    def free(**kwargs: int) -> None:
-        del kwargs
-
-    assert key_of(app.tasks["free"], number=3) == "f:3"
-
-
-@pytest.mark.parametrize("args", [(), (1, 2, 3), (None,)])
-def test_a_call_that_does_not_fit_names_template_and_task(
-    make_task: MakeTask, args: tuple[Any, ...]
-) -> None:
-    """S4-13."""
-    task = make_task(lock_key="r:{customer.name}")
-
-    with pytest.raises(ConfigurationError, match=r"of task shop\.report does not fit its call"):
-        key_of(task, *args)
+    assert key_of(task, 7, occurrence=AT_NINE) == key_of(task, 7) == "r:7:all"
 
 
 def test_an_attempt_is_named_after_its_message(make_task: MakeTask) -> None:
@@ -228,12 +189,46 @@ def test_a_ticket_leaves_out_no_field_of_its_attempt() -> None:
     assert list(ticket[2:]) == values
 
 
-def test_celerys_own_tasks_are_no_singletons(make_task: MakeTask) -> None:
-    """S4-14: where the application's task class is ours."""
-    app = Celery("all", task_cls=SingletonTask, set_as_current=False)
+def test_a_task_class_for_all_leaves_celerys_own_tasks_as_they_are(app: Celery) -> None:
+    """S4-14."""
+    whole = Celery("all", task_cls=SingletonTask, set_as_current=False)
+    whole.finalize()
     app.finalize()
 
-    own = [name for name in app.tasks if is_celerys_own(app.tasks[name])]
+    own = {name for name in whole.tasks if not is_singleton(whole.tasks[name])}
 
-    assert {"celery.chord_unlock", "celery.map", "celery.backend_cleanup"} <= set(own)
-    assert not is_celerys_own(make_task())
+    assert {"celery.chord_unlock", "celery.map", "celery.backend_cleanup"} <= own
+    assert not is_singleton(app.tasks["celery.map"])
+
+
+def test_a_task_opts_out_by_its_option_or_its_base(make_task: MakeTask) -> None:
+    """S4-14, S4-20: what its other options say is nothing then."""
+
+    class Plain(SingletonTask):
+        abstract = True
+        singleton = False
+
+    assert is_singleton(make_task("one"))
+    assert is_singleton(make_task("two", singleton=True))
+    assert is_singleton(make_task("three", base=Plain, singleton=True))
+    assert not is_singleton(make_task("four", singleton=False, lock_key="{nobody}"))
+    assert not is_singleton(make_task("five", base=Plain))
+
+
+def test_an_occurrence_is_not_awaited_where_nobody_would_know_it_again(
+    app: Celery, make_task: MakeTask
+) -> None:
+    """S4-14, F7: a second message of a task that has opted out would run it twice."""
+    make_task("ours"), make_task("plain", singleton=False)
+    app.conf.singleton_beat_start_deadline = 20
+    settings = extension_of(app).settings
+
+    lines = {name: {"task": name, "schedule": 60.0} for name in ("ours", "plain")}
+    entries = {name: read_entry(app, name, line) for name, line in lines.items()}
+    asking = read_entry(app, "plain", {**lines["plain"], "start_deadline": 5})
+
+    waits = {name: timing_of(app, entry, settings) for name, entry in entries.items()}
+    assert waits["ours"].start_deadline_ms == 20_000
+    assert waits["plain"].start_deadline_ms is None
+    with pytest.raises(EntryError, match="start_deadline of entry 'plain': task 'plain' is not"):
+        timing_of(app, asking, settings)
