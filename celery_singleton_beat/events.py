@@ -102,6 +102,26 @@ class OccurrenceRecalled(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RunRepublished(Event):
+    """The worker of a run died; its message was published again, with the same id."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "The worker of a run died; its message was published again"
+    run: str
+    replica: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunNotRepublished(Event):
+    """The worker of a run died, and its message cannot be published again."""
+
+    level: ClassVar[int] = logging.ERROR
+    text: ClassVar[str] = "The worker of a run died, and its message cannot be published again"
+    run: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class OccurrencesMissed(Event):
     """Occurrences that catch-up leaves out; ``by_ms`` is the one that stands for them, if any."""
 
@@ -251,6 +271,28 @@ class RunSkipped(Event):
     key: str
     reason: str
     holder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunGivenUp(Event):
+    """A run is not begun once more: its workers died as often as it may be begun."""
+
+    level: ClassVar[int] = logging.ERROR
+    text: ClassVar[str] = "Run given up: its workers died too often"
+    task: str
+    run: str
+    key: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunDiscarded(Event):
+    """A message will not be executed: it is expired, revoked or of no known task."""
+
+    text: ClassVar[str] = "Message discarded"
+    run: str
+    entry: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ PREFIX = "singleton_beat_"
 
 CatchUp = Literal["latest", "all", "none"]
 OnLocked = Literal["skip", "retry", "raise"]
+OnCrash = Literal["drop", "rerun"]
 OnStoreOutage = Literal["retry", "run", "skip"]
 
 _SPELLING = re.compile(r"(?:[A-Z][A-Z0-9_]*_)?SINGLETON_BEAT_([A-Z0-9_]+)|singleton_beat_(\w+)")
@@ -158,6 +159,22 @@ class Settings:
         values.choice_of(OnStoreOutage),
         "retry",
         "What a run does while the store is away: be re-queued, run unlocked, or be skipped.",
+    )
+    on_crash: OnCrash = setting(
+        values.choice_of(OnCrash),
+        "drop",
+        "What beats do about a run whose worker died: nothing, or publish its message again.",
+    )
+    max_attempts: int | None = setting(
+        values.Int(1),
+        None,
+        "How often a run may be begun whose workers die each time.",
+        unset='3 with `on_crash = "rerun"`, else without end',
+    )
+    history: int = setting(
+        values.Int(0),
+        10_000,
+        "How many facts of what happened to occurrences and runs are kept; 0 for none.",
     )
     dry_run: bool = setting(
         values.Bool(), default=False, doc="Claim and send nothing; log what would be sent."

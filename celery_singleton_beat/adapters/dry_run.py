@@ -39,3 +39,7 @@ class DryPublisher:
                 at.isoformat(),
             )
         return [Delivery(Sent.SENT)] * len(publications)
+
+    def publish_again(self, message: str) -> Delivery:
+        del message
+        return Delivery(Sent.UNSENT, error="a dry run")

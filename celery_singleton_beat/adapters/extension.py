@@ -115,7 +115,7 @@ class Extension:
             connect_timeout_ms=settings.connect_timeout_ms,
             socket_timeout_ms=settings.socket_timeout_ms,
         )
-        return RedisStore(wire, prefix=self.prefix, app=self.app_name)
+        return RedisStore(wire, prefix=self.prefix, app=self.app_name, history=settings.history)
 
     @cached_property
     def instance(self) -> str:

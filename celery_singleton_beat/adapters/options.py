@@ -36,6 +36,11 @@ class TaskOptions:
     lock_retry_delay_ms: int
     on_store_outage: str
     window_ms: int
+    once_ms: int = 0
+    at_least_ms: int = 0
+    holds_retries: bool = False
+    reruns: bool = False
+    max_attempts: int = 0
     make_key: MakeKey | None = field(default=None, compare=False, repr=False)
 
 
@@ -69,6 +74,8 @@ def read_options(task: Any, extension: Extension) -> TaskOptions:
                 "each other: give each its own, or leave lock_key out"
             )
             raise DuplicateLockKey(msg)
+    on_crash = option("on_crash", values.choice_of(settings_module.OnCrash), settings.on_crash)
+    reruns = on_crash == "rerun"
     return TaskOptions(
         key,
         ttl_ms,
@@ -82,6 +89,11 @@ def read_options(task: Any, extension: Extension) -> TaskOptions:
             settings.on_store_outage,
         ),
         settings.dedupe_window_ms or DEFAULT_WINDOW_MS,
+        option("once_per", values.Seconds(bare_at_most_ms=values.LONGEST_MS), 0),
+        option("lock_at_least", values.Seconds(), 0),
+        option("lock_through_retries", values.Bool(), default=False),
+        reruns,
+        option("max_attempts", values.Int(1), settings.max_attempts or (3 if reruns else 0)),
         make_key,
     )
 

@@ -16,6 +16,7 @@ from celery.result import denied_join_result
 from kombu.exceptions import OperationalError
 from kombu.utils.objects import cached_property
 
+from celery_singleton_beat.adapters import messages
 from celery_singleton_beat.engine.publisher import (
     BrokerUnavailable,
     Delivery,
@@ -77,6 +78,19 @@ class CeleryPublisher:
             if getattr(self._scheduler.producer, "supports_batch_publish", False):
                 return self._publish_batch(publications, may_go_on)
             return self._publish_each(publications, may_go_on)
+
+    def publish_again(self, message: str) -> Delivery:
+        scheduler = self._scheduler
+        if "producer" not in vars(scheduler):
+            return Delivery(Sent.UNSENT, error="the broker was lost")
+        try:
+            messages.publish(scheduler.producer, message)
+        except Exception as error:  # noqa: BLE001  # whatever the broker's library raises
+            if self._is_of_the_line(error):
+                scheduler.disconnect()
+                return Delivery(Sent.UNKNOWN, error=_text(error))
+            return Delivery(Sent.FAILED, error=_text(error))
+        return Delivery(Sent.SENT)
 
     def _publish_each(
         self, publications: Sequence[Publication], may_go_on: Callable[[], bool]

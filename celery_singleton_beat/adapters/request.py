@@ -19,6 +19,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request
 
 from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.adapters.messages import to_text
 from celery_singleton_beat.adapters.ticket import FIELD, is_singleton, new_attempt, to_ticket
 from celery_singleton_beat.protocol.run import Outcome
 
@@ -69,7 +70,8 @@ class SingletonRequest(Request):
         request, task, ticket = self._request_dict, self.task, None
         try:
             heartbeat = extension_of(task.app).heartbeat
-            attempt = new_attempt(task, request, self._args, self._kwargs)
+            kept = self._kept() if task.singleton_options.reruns else ""
+            attempt = new_attempt(task, request, self._args, self._kwargs, kept)
             index = heartbeat.open(attempt, renew_ms=task.singleton_options.renew_ms)
             if index is not None:
                 self.singleton_heartbeat, self.singleton_index = heartbeat, index
@@ -78,6 +80,13 @@ class SingletonRequest(Request):
             logger.debug("A run was not taken in hand by the main process", exc_info=True)
         # Also without a ticket: the message may bring one from elsewhere.
         request["properties"] = {**(request.get("properties") or {}), FIELD: ticket}
+
+    def _kept(self) -> str:
+        try:
+            return to_text(self.message)
+        except (TypeError, ValueError):
+            logger.warning("A message cannot be kept: it will not be run again if its worker dies")
+            return ""
 
     def let_go_when_gone(self) -> None:
         """Stop renewing after a hard limit: its process is about to be killed, and not dead yet."""

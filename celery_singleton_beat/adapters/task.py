@@ -65,6 +65,14 @@ class SingletonTask(Task):
       ``lock_retry_delay``, ``lock_retries`` times, None: until it runs) or
       ``"raise"`` (the run fails with ``Locked``).
     - ``on_store_outage``: ``"retry"``, ``"run"`` or ``"skip"``.
+    - ``once_per``: the key has one run in each such interval of the store's clock,
+      counted from the Unix epoch, however many messages ask for one.
+    - ``lock_at_least``: how long the key stays held at least, also after a shorter run.
+    - ``lock_through_retries``: whether the key stays held while a retry waits.
+    - ``on_crash``: ``"drop"`` (a run whose worker died runs again only if the broker
+      brings its message back) or ``"rerun"`` (a beat publishes its message again).
+    - ``max_attempts``: how often a run may be begun whose workers die each time;
+      then it fails with ``GivenUp``.
     - ``singleton``: False makes a plain task of it, where this is the class of
       all tasks of an application: no lock, no store, ``self.lease`` is None.
 
@@ -81,6 +89,11 @@ class SingletonTask(Task):
     lock_retries: ClassVar[int | None] = None
     lock_retry_delay: ClassVar[float | timedelta | None] = None
     on_store_outage: ClassVar[str | None] = None
+    once_per: ClassVar[float | timedelta | None] = None
+    lock_at_least: ClassVar[float | timedelta | None] = None
+    lock_through_retries: ClassVar[bool | None] = None
+    on_crash: ClassVar[str | None] = None
+    max_attempts: ClassVar[int | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # A subclass that overrides before_start and does not call super() stays protected.
@@ -205,26 +218,38 @@ def _act_on(task: SingletonTask, run: RunInHand, answer: BeginAnswer, *, closes:
                 token, starts = answer.token, answer.starts
                 events.emit(happened.RunBegan(task.name, attempt.run, attempt.key, token, starts))
         case Begun.DONE | Begun.STALE:
-            dropped = happened.DuplicateDropped(task.name, attempt.run, answer.verdict.value)
-            events.emit(dropped)
+            events.emit(happened.DuplicateDropped(task.name, attempt.run, answer.verdict.value))
             raise Ignore(f"duplicate: {answer.verdict.value}")
         case Begun.REFUSED:
             skip(task, run, "too late: its dedupe window is over")
         case Begun.SPENT:
             skip(task, run, "its key has had its run of this interval")
         case Begun.GIVEN_UP:
-            msg = f"its workers died {task.singleton_options.max_attempts} times: it is given up"
-            raise GivenUp(msg)
+            _give_up(task, run)
         case Begun.TWIN | Begun.WAIT:
             wait_ms = min(max(answer.wait_ms, 0) + 100, _LONGEST_DELAY_MS)
             postpone(task, run, answer.verdict.value.lower(), wait_ms)
-        case Begun.BUSY if not closes:
-            postpone(task, run, "locked", task.singleton_options.lock_retry_delay_ms)
-        case Begun.BUSY if task.singleton_options.on_locked == "raise":
-            msg = f"lock key {attempt.key!r} is held by {answer.owner}"
-            raise Locked(msg)
         case Begun.BUSY:
-            skip(task, run, "locked", answer.owner)
+            _give_way(task, run, answer.owner, closes=closes)
+
+
+def _give_way(task: SingletonTask, run: RunInHand, owner: str, *, closes: bool) -> None:
+    options = task.singleton_options
+    if not closes:
+        postpone(task, run, "locked", options.lock_retry_delay_ms)
+    if options.on_locked == "raise":
+        msg = f"lock key {run.attempt.key!r} is held by {owner}"
+        raise Locked(msg)
+    skip(task, run, "locked", owner)
+
+
+def _give_up(task: SingletonTask, run: RunInHand) -> None:
+    attempt = run.attempt
+    run.extension.events.emit(
+        happened.RunGivenUp(task.name, attempt.run, attempt.key, attempt.max_starts)
+    )
+    msg = f"its workers died {attempt.max_starts} times (max_attempts): it is given up"
+    raise GivenUp(msg)
 
 
 def end_run(sender: Any = None, state: str | None = None, retval: Any = None, **_: Any) -> None:

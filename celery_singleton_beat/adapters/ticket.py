@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 FIELD: Final = "singleton_ticket"
 
 
-def new_attempt(task: Any, request: Mapping[str, Any], args: Any, kwargs: Any) -> Attempt:
+def new_attempt(
+    task: Any, request: Mapping[str, Any], args: Any, kwargs: Any, message: str = ""
+) -> Attempt:
     """Name an attempt after the request that asks for it, with a holder of its own.
+
+    ``message`` is what is to be published again if its worker dies.
 
     Raises:
         ConfigurationError: its lock key cannot be made from its arguments.
@@ -44,6 +48,11 @@ def new_attempt(task: Any, request: Mapping[str, Any], args: Any, kwargs: Any) -
         entry=occurrence.entry if occurrence else "",
         scheduled_ms=occurrence.scheduled_ms if occurrence else 0,
         is_awaited=occurrence.is_awaited if occurrence else False,
+        once_ms=options.once_ms,
+        at_least_ms=options.at_least_ms,
+        holds_retries=options.holds_retries,
+        max_starts=options.max_attempts,
+        message=message,
     )
 
 

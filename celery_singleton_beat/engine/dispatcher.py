@@ -128,6 +128,7 @@ class Dispatcher:
                 next_ms = self._dispatch(answer, asked_ms)
                 if answer.has_overdue:
                     self._recall(answer.now_ms, asked_ms)
+                    self._rerun(asked_ms)
         if len(answer.claims) >= self._pace.batch:
             return 0
         return self._wait_ms(answer, asked_ms, next_ms)
@@ -210,7 +211,7 @@ class Dispatcher:
             at += len(own)
             for event in work.published(own, now_ms, self._replica):
                 self._events.emit(event)
-            settlement, trouble = work.settlement(own, now_ms, is_in_time=is_in_time)
+            settlement, trouble = work.settlement(own, now_ms, self._replica, is_in_time=is_in_time)
             settlements.append(settlement)
             if trouble is not None:
                 self._events.emit(trouble)
@@ -230,6 +231,22 @@ class Dispatcher:
             if delivery.sent is Sent.SENT:
                 self._events.emit(happened.OccurrenceRecalled(one.entry, one.scheduled_ms, one.run))
         self._store.dismiss(done)
+
+    def _rerun(self, asked_ms: int) -> None:
+        """Publish again the messages of runs whose workers died, with the same ids."""
+        done = []
+        for crashed in self._store.reclaim(limit=self._pace.batch, hold_ms=self._pace.hold_ms):
+            if self._is_over(asked_ms):
+                break
+            delivery = self._publisher.publish_again(crashed.message)
+            if delivery.sent is Sent.SENT:
+                self._events.emit(happened.RunRepublished(crashed.run, self._replica))
+            elif delivery.sent is Sent.FAILED:
+                self._events.emit(happened.RunNotRepublished(crashed.run, delivery.error))
+            else:
+                break
+            done.append(crashed)
+        self._store.rerun(done, self._replica)
 
     def _settle(self, settlements: list[Settlement]) -> None:
         """Settle these, and those of which the store's answer was lost before.

@@ -51,6 +51,9 @@ class Publisher(Protocol):
     ) -> list[Delivery]:
         """Publish in order, while ``may_go_on``; one delivery for each. Never raises."""
 
+    def publish_again(self, message: str) -> Delivery:
+        """Publish a message as it was kept when its run began. Never raises."""
+
 
 class BrokerUnavailable(Exception):
     """The broker cannot be reached; nothing was sent."""

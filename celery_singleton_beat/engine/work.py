@@ -16,6 +16,7 @@ from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Claim, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.entry import Timing
+from celery_singleton_beat.protocol.history import Told
 from celery_singleton_beat.protocol.plan import Plan, plan, resume_at
 
 RETRY_MS: Final = (1000, 2000, 4000, 8000, 15_000, 30_000, 60_000)
@@ -59,7 +60,7 @@ class Work(NamedTuple):
             )
 
     def settlement(
-        self, deliveries: Sequence[Delivery], now_ms: int, *, is_in_time: bool
+        self, deliveries: Sequence[Delivery], now_ms: int, replica: str, *, is_in_time: bool
     ) -> tuple[Settlement, Event | None]:
         """Say what shall become of the slot, and what is to be told of the first that stayed.
 
@@ -85,7 +86,8 @@ class Work(NamedTuple):
                 pause_ms = RETRY_MS[0] if is_in_time else 0
                 slot = replace(slot, due_ms=max(slot.due_ms, now_ms + pause_ms))
         awaited = self._awaited(deliveries[:sent])
-        return Settlement(claim.entry, claim.slot.fence, slot, awaited), trouble
+        told = self._told(deliveries[:sent], trouble, replica)
+        return Settlement(claim.entry, claim.slot.fence, slot, awaited, told), trouble
 
     def _awaited(self, sent: Sequence[Delivery]) -> tuple[Awaited, ...]:
         """List what was sent and has to begin by a deadline."""
@@ -103,6 +105,24 @@ class Work(NamedTuple):
             )
             for occurrence, delivery in zip(self.plan.publish, sent, strict=False)
         )
+
+    def _told(
+        self, sent: Sequence[Delivery], trouble: Event | None, replica: str
+    ) -> tuple[Told, ...]:
+        """Say for the history what was published, left out and not sent."""
+        told = [
+            Told("published", occurrence.scheduled_ms, delivery.task_id, replica)
+            for occurrence, delivery in zip(self.plan.publish, sent, strict=False)
+        ]
+        if missed := self.plan.missed:
+            by = "" if missed.by_ms is None else missed.by_ms
+            note = f"{missed.last_ms}|{by}"
+            told.append(Told("superseded", missed.first_ms, "", replica, note))
+        if isinstance(trouble, happened.DispatchFailed):
+            told.append(
+                Told("dispatch_failed", trouble.scheduled_ms, "", replica, trouble.error[:200])
+            )
+        return tuple(told)
 
     def _failed(self, slot: Slot, delivery: Delivery, sent: int, now_ms: int) -> tuple[Slot, Event]:
         attempt = slot.failures + 1

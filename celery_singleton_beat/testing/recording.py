@@ -24,6 +24,8 @@ class RecordingPublisher:
         self.sent: list[Occurrence] = []
         self.batches: list[list[Occurrence]] = []
         self.fates: dict[str, Sent] = {}
+        self.again: list[str] = []
+        self.fate_again = Sent.SENT
         self.is_away = False
 
     def connect(self) -> None:
@@ -35,6 +37,11 @@ class RecordingPublisher:
     ) -> list[Delivery]:
         self.batches.append([publication.occurrence for publication in publications])
         return [self._publish(publication.occurrence, may_go_on) for publication in publications]
+
+    def publish_again(self, message: str) -> Delivery:
+        if self.fate_again in (Sent.SENT, Sent.UNKNOWN):
+            self.again.append(message)
+        return Delivery(self.fate_again)
 
     def _publish(self, occurrence: Occurrence, may_go_on: Callable[[], bool]) -> Delivery:
         fate = self.fates.get(occurrence.entry, Sent.SENT)

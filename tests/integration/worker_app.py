@@ -13,6 +13,7 @@ import os
 import pathlib
 import threading
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery, Task
@@ -134,6 +135,12 @@ def retry_and_go_on(task: Any, _key: str, _: None) -> None:
         task.retry(countdown=0.3, throw=False)
 
 
+def retry_in(task: Any, _key: str, seconds: float) -> None:
+    """Retry once, in so many seconds."""
+    if task.request.retries == 0:
+        raise task.retry(countdown=seconds)
+
+
 def stumble_until(task: Any, _key: str, retries: int) -> None:
     """Raise what ``autoretry_for`` names, unless this is already that attempt."""
     if task.request.retries < retries:
@@ -165,6 +172,7 @@ STEPS: dict[str, Callable[[Any, str, Any], None]] = {
     "tell": tell_itself,
     "retry": retry_until,
     "retry and go on": retry_and_go_on,
+    "retry in": retry_in,
     "stumble": stumble_until,
     "give back": give_back_once,
     "fail": fail,
@@ -201,6 +209,12 @@ task("again", on_locked="retry", lock_retry_delay=0.3)
 task("again_twice", on_locked="retry", lock_retry_delay=0.3, lock_retries=2)
 task("again_late", on_locked="retry", lock_retry_delay=0.3, **late)
 task("strict", on_locked="raise")
+task("rerun", on_crash="rerun", max_attempts=2)
+task("rerun_late", on_crash="rerun", **late)
+task("yearly", once_per=timedelta(days=365))
+task("each_second", once_per=1)
+task("lingering", lock_at_least=3600)
+task("kept_through", lock_through_retries=True)
 task("open", on_store_outage="run")
 task("forgoing", on_store_outage="skip")
 task("careless", base=Careless)

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import redis
 from celery import Celery
 
+from celery_singleton_beat.protocol.history import Fact
 from celery_singleton_beat.protocol.run import Lock, Run
 from celery_singleton_beat.store.keys import Keys
+from celery_singleton_beat.store.redis_store import RedisStore
+from celery_singleton_beat.store.redis_wire import Wire
 from tests.integration.worker_app import VARIABLE
 from tests.rig.processes import CeleryRig, Proc, Processes
 
@@ -151,6 +154,24 @@ class Shop:
         seconds, micros = self.store.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
+    def history(self) -> list[Fact]:
+        """What happened, the newest first."""
+        wire = Wire(str(self.conf["singleton_beat_redis_url"]))
+        store = RedisStore(wire, prefix=self.keys.prefix, app=self.conf.get("main", "shop"))
+        facts = store.history(1000)
+        store.close()
+        return facts
+
+    def wait_result(self, run: AsyncResult, wanted: str) -> Any:
+        """The result of a run, once it is of that kind: a lost worker may have left another.
+
+        Raises:
+            Exception: the error that it is.
+        """
+        key = run.backend.get_key_for_task(run.id)
+        self._wait_change(key, lambda: wanted in repr(run.backend.get_task_meta(run.id)), 1)
+        return run.get(timeout=ENOUGH)
+
     def wait_past(self, moment_ms: int) -> None:
         """Wait until it is later than that by the store's clock."""
         self.store.set("until", "", pxat=moment_ms)
@@ -173,11 +194,11 @@ class Shop:
     def _env(self, conf: dict[str, Any]) -> dict[str, str]:
         return {VARIABLE: json.dumps({**self.conf, **conf})}
 
-    def _wait_change(self, name: str, reached: Callable[[], bool]) -> None:
+    def _wait_change(self, name: str, reached: Callable[[], bool], db: int = 2) -> None:
         deadline = time.monotonic() + ENOUGH
         self.store.config_set("notify-keyspace-events", "KA")
         with self.store.pubsub(ignore_subscribe_messages=True) as changes:  # type: ignore[no-untyped-call]
-            changes.subscribe(f"__keyspace@2__:{name}")
+            changes.subscribe(f"__keyspace@{db}__:{name}")
             while not reached():
                 left = deadline - time.monotonic()
                 if left <= 0:
