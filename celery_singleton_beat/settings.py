@@ -18,15 +18,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from celery_singleton_beat import setting_values as values
-from celery_singleton_beat.errors import ConfigurationError, UnknownSetting
+from celery_singleton_beat.errors import UnknownSetting
+from celery_singleton_beat.setting_checks import PREFIX, check_together
 from celery_singleton_beat.setting_values import setting
 from celery_singleton_beat.store_url import Parts, store_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from dataclasses import Field
-
-PREFIX = "singleton_beat_"
 
 CatchUp = Literal["latest", "all", "none"]
 OnLocked = Literal["skip", "retry", "raise"]
@@ -202,7 +201,7 @@ class Settings:
             **found,
             redis_environ={name: environ[name] for name in environ if name.startswith("REDIS_")},
         )
-        _check_together(settings)
+        check_together(settings)
         return settings
 
     def renewal_ms(self, lock_ttl_ms: int | None = None) -> int:
@@ -237,18 +236,6 @@ class Settings:
             inherited=(broker_url, result_backend),
             environ=self.redis_environ,
         )
-
-
-def check_lock_ttl(value: object, renew_every_ms: int | None, name: str) -> int:
-    """The TTL of a task's own leases, in milliseconds.
-
-    ``name`` is what the error calls it. Raises:
-        ConfigurationError: no duration, more than a day as a bare number, or less than three
-            renewals long, so that one lost renewal could lose the lease.
-    """
-    ttl_ms = values.Seconds().check(value, name)
-    _check_renewals(ttl_ms, renew_every_ms, name)
-    return ttl_ms
 
 
 def declared_settings() -> Iterator[Field[Any]]:
@@ -299,23 +286,3 @@ def _parsed(kind: values.Kind, name: str, environ: Mapping[str, str]) -> object:
     if name in IN_MILLISECONDS and isinstance(parsed, float) and math.isfinite(parsed):
         return timedelta(milliseconds=parsed)
     return parsed
-
-
-def _check_together(settings: Settings) -> None:
-    _check_renewals(settings.lock_ttl_ms, settings.renew_every_ms, f"{PREFIX}lock_ttl")
-    if settings.replica_timeout_ms < 3 * settings.poll_interval_ms:
-        raise ConfigurationError(
-            f"{PREFIX}replica_timeout ({values.written(settings.replica_timeout_ms / 1000)}) must "
-            f"be at least three times {PREFIX}poll_interval "
-            f"({values.written(settings.poll_interval_ms / 1000)}): "
-            "raise the first or lower the second"
-        )
-
-
-def _check_renewals(ttl_ms: int, renew_every_ms: int | None, name: str) -> None:
-    if renew_every_ms is not None and ttl_ms < 3 * renew_every_ms:
-        raise ConfigurationError(
-            f"{name} ({values.written(ttl_ms / 1000)}) must be at least three times "
-            f"{PREFIX}renew_every ({values.written(renew_every_ms / 1000)}): "
-            "raise the first or lower the second"
-        )

@@ -12,7 +12,7 @@ from celery_singleton_beat import setting_values as values
 from celery_singleton_beat import settings as settings_module
 from celery_singleton_beat.adapters.lock_keys import described, given_lock_key, key_maker
 from celery_singleton_beat.errors import ConfigurationError, DuplicateLockKey
-from celery_singleton_beat.settings import check_lock_ttl
+from celery_singleton_beat.setting_checks import check_lock_ttl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,13 +67,7 @@ def read_options(task: Any, extension: Extension) -> TaskOptions:
     key = given_lock_key(task)
     make_key = None if key is None else key_maker(task, key)
     if isinstance(key, str):
-        known = extension.lock_keys.setdefault(key, task.name)
-        if known != task.name:
-            msg = (
-                f"tasks {known} and {task.name} have the same lock_key {key!r} and would exclude "
-                "each other: give each its own, or leave lock_key out"
-            )
-            raise DuplicateLockKey(msg)
+        _claim(extension, key, task.name)
     on_crash = option("on_crash", values.choice_of(settings_module.OnCrash), settings.on_crash)
     reruns = on_crash == "rerun"
     return TaskOptions(
@@ -96,6 +90,16 @@ def read_options(task: Any, extension: Extension) -> TaskOptions:
         option("max_attempts", values.Int(1), settings.max_attempts or (3 if reruns else 0)),
         make_key,
     )
+
+
+def _claim(extension: Extension, key: str, name: str) -> None:
+    known = extension.lock_keys.setdefault(key, name)
+    if known != name:
+        msg = (
+            f"tasks {known} and {name} have the same lock_key {key!r} and would exclude "
+            "each other: give each its own, or leave lock_key out"
+        )
+        raise DuplicateLockKey(msg)
 
 
 def lock_key_of(

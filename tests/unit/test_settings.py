@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_singleton_beat.errors import ConfigurationError, UnknownSetting
-from celery_singleton_beat.settings import Settings, check_lock_ttl
+from celery_singleton_beat.setting_checks import check_lock_ttl
+from celery_singleton_beat.settings import Settings
 from celery_singleton_beat.settings_table import settings_table
 
 if TYPE_CHECKING:

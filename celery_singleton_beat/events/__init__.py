@@ -1,0 +1,72 @@
+"""What happened: one dataclass for each fact, and the list of those who listen.
+
+The core emits facts and does nothing else with them; logs, metrics and alerts
+listen. A listener's exception is logged and goes no further.
+
+Times are milliseconds since the Unix epoch by the store's clock.
+"""
+
+from celery_singleton_beat.events.listeners import Event, Events, Listener, Wants
+from celery_singleton_beat.events.of_beats import (
+    BrokerBack,
+    BrokerLost,
+    ClaimLost,
+    DispatchFailed,
+    EntrySetAside,
+    OccurrencePublished,
+    OccurrenceRecalled,
+    OccurrencesMissed,
+    OccurrenceUncertain,
+    RunNotRepublished,
+    RunRepublished,
+    StandingChanged,
+    StoreBack,
+    StoreClockJumped,
+    StoreLost,
+    TickFailed,
+)
+from celery_singleton_beat.events.of_runs import (
+    DuplicateDropped,
+    LeaseGone,
+    LeaseRestored,
+    RunBegan,
+    RunDiscarded,
+    RunEnded,
+    RunGivenUp,
+    RunPostponed,
+    RunSkipped,
+    RunUnprotected,
+)
+
+__all__ = [
+    "BrokerBack",
+    "BrokerLost",
+    "ClaimLost",
+    "DispatchFailed",
+    "DuplicateDropped",
+    "EntrySetAside",
+    "Event",
+    "Events",
+    "LeaseGone",
+    "LeaseRestored",
+    "Listener",
+    "OccurrencePublished",
+    "OccurrenceRecalled",
+    "OccurrenceUncertain",
+    "OccurrencesMissed",
+    "RunBegan",
+    "RunDiscarded",
+    "RunEnded",
+    "RunGivenUp",
+    "RunNotRepublished",
+    "RunPostponed",
+    "RunRepublished",
+    "RunSkipped",
+    "RunUnprotected",
+    "StandingChanged",
+    "StoreBack",
+    "StoreClockJumped",
+    "StoreLost",
+    "TickFailed",
+    "Wants",
+]
