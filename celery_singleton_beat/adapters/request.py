@@ -43,6 +43,14 @@ class SingletonRequest(Request):
             if name in vars(cls):
                 setattr(cls, name, wrap(vars(cls)[name]))
 
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        super().on_accepted(pid, time_accepted)
+        if not self.acknowledged and not is_celerys_own(self.task):
+            try:
+                extension_of(self.task.app).redelivery.hold(self)
+            except Exception:
+                logger.debug("A run's message is left to the visibility timeout", exc_info=True)
+
     def on_failure(
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
     ) -> Any:
@@ -91,6 +99,7 @@ class SingletonRequest(Request):
 
     def let_go(self, outcome: Outcome, *, at_once: bool = False, pid: int | None = None) -> None:
         """Stop renewing; see that the end is recorded."""
+        extension_of(self.task.app).redelivery.let_go(self)
         index, self.singleton_index = self.singleton_index, None
         if index is None:
             return

@@ -56,4 +56,5 @@ class SingletonStep(bootsteps.StartStopStep):
 def _stop_heartbeat(sender: Any = None, **_: Any) -> None:
     app = getattr(sender, "app", None)
     if app is not None and "heartbeat" in vars(extension_of(app)):
+        extension_of(app).redelivery.stop()
         extension_of(app).heartbeat.stop()
