@@ -31,6 +31,7 @@ PREFIX = "singleton_beat_"
 CatchUp = Literal["latest", "all", "none"]
 OnLocked = Literal["skip", "retry", "raise"]
 OnStoreOutage = Literal["retry", "run", "skip"]
+OnLeaseLost = Literal["warn", "stop"]
 
 _SPELLING = re.compile(r"(?:[A-Z][A-Z0-9_]*_)?SINGLETON_BEAT_([A-Z0-9_]+)|singleton_beat_(\w+)")
 IN_MILLISECONDS = frozenset({"CRON_LOCK_TTL"})
@@ -158,6 +159,12 @@ class Settings:
         values.choice_of(OnStoreOutage),
         "retry",
         "What a run does while the store is away: be re-queued, run unlocked, or be skipped.",
+    )
+    on_lease_lost: OnLeaseLost = setting(
+        values.choice_of(OnLeaseLost),
+        "warn",
+        "What happens to a run whose lease is lost: it is told of, or its body is stopped as by a "
+        "soft time limit (prefork only).",
     )
     dry_run: bool = setting(
         values.Bool(), default=False, doc="Claim and send nothing; log what would be sent."

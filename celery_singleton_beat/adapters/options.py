@@ -36,6 +36,7 @@ class TaskOptions:
     lock_retry_delay_ms: int
     on_store_outage: str
     window_ms: int
+    on_lease_lost: str = "warn"
 
 
 def read_options(task: Any, extension: Extension) -> TaskOptions:
@@ -80,6 +81,9 @@ def read_options(task: Any, extension: Extension) -> TaskOptions:
             settings.on_store_outage,
         ),
         settings.dedupe_window_ms or DEFAULT_WINDOW_MS,
+        option(
+            "on_lease_lost", values.choice_of(settings_module.OnLeaseLost), settings.on_lease_lost
+        ),
     )
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
+from billiard.pool import SIG_SOFT_TIMEOUT
+from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request
 
@@ -25,6 +27,7 @@ from celery_singleton_beat.protocol.run import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from celery_singleton_beat.adapters.options import TaskOptions
     from celery_singleton_beat.engine.heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
@@ -69,7 +72,7 @@ class SingletonRequest(Request):
             self.let_go_when_gone()
         return super().on_timeout(soft, timeout)
 
-    def take_in_hand(self) -> None:
+    def take_in_hand(self, pool: Any) -> None:
         """Mint a holder, name the key and put the attempt on the board.
 
         If that cannot be done the child does it all by itself, and says what is wrong.
@@ -78,7 +81,10 @@ class SingletonRequest(Request):
         try:
             heartbeat = extension_of(task.app).heartbeat
             attempt = new_attempt(task, request, self._args, self._kwargs)
-            index = heartbeat.open(attempt, renew_ms=task.singleton_options.renew_ms)
+            options = task.singleton_options
+            index = heartbeat.open(
+                attempt, renew_ms=options.renew_ms, stop_signal=stop_signal(options, pool)
+            )
             if index is not None:
                 self.singleton_heartbeat, self.singleton_index = heartbeat, index
                 ticket = to_ticket(attempt, index, heartbeat.board.name)
@@ -109,11 +115,20 @@ class SingletonRequest(Request):
             logger.exception("The end of a run was not recorded; its lease ends by itself")
 
 
+def stop_signal(options: TaskOptions, pool: Any) -> int | None:
+    """Name the signal that stops a body which lost its lease; None: it is not to be stopped.
+
+    It is the one of Celery's soft time limits; only a prefork child has one to itself.
+    """
+    wanted = options.on_lease_lost == "stop" and isinstance(pool, PreforkPool)
+    return SIG_SOFT_TIMEOUT if wanted else None
+
+
 def _opening(execute: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(execute)
     def execute_using_pool(self: SingletonRequest, pool: Any, **kwargs: Any) -> Any:
         if not is_celerys_own(self.task):
-            self.take_in_hand()
+            self.take_in_hand(pool)
         try:
             return execute(self, pool, **kwargs)
         except BaseException:

@@ -57,6 +57,8 @@ class SingletonTask(Task):
       ``lock_retry_delay``, ``lock_retries`` times, None: until it runs) or
       ``"raise"`` (the run fails with ``Locked``).
     - ``on_store_outage``: ``"retry"``, ``"run"`` or ``"skip"``.
+    - ``on_lease_lost``: ``"warn"`` or ``"stop"``: the body gets Celery's
+      ``SoftTimeLimitExceeded`` when ``self.lease.lost`` becomes true (prefork).
 
     Called directly or eagerly it is a plain task: no lock, no store.
     """
@@ -70,6 +72,7 @@ class SingletonTask(Task):
     lock_retries: ClassVar[int | None] = None
     lock_retry_delay: ClassVar[float | timedelta | None] = None
     on_store_outage: ClassVar[str | None] = None
+    on_lease_lost: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # A subclass that overrides before_start and does not call super() stays protected.
@@ -225,6 +228,8 @@ def end_run(sender: Any = None, state: str | None = None, retval: Any = None, **
         _finish(sender, run, outcome)
     if run.is_own:
         run.heartbeat.end(run.index, outcome)
+    else:
+        run.heartbeat.board.wait_out(run.index)
 
 
 def _leave_to_retry(run: RunInHand, wait_ms: int, outcome: Outcome) -> Outcome:

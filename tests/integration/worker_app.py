@@ -200,6 +200,7 @@ task("again_late", on_locked="retry", lock_retry_delay=0.3, **late)
 task("strict", on_locked="raise")
 task("open", on_store_outage="run")
 task("forgoing", on_store_outage="skip")
+task("stopped", on_lease_lost="stop")
 task("careless", base=Careless)
 task("stumbling", autoretry_for=(ConnectionError,), retry_backoff=False, default_retry_delay=0.2)
 
