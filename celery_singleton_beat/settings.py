@@ -31,6 +31,7 @@ CatchUp = Literal["latest", "all", "none"]
 OnLocked = Literal["skip", "retry", "raise"]
 OnCrash = Literal["drop", "rerun"]
 OnStoreOutage = Literal["retry", "run", "skip"]
+OnLeaseLost = Literal["warn", "stop"]
 
 _SPELLING = re.compile(r"(?:[A-Z][A-Z0-9_]*_)?SINGLETON_BEAT_([A-Z0-9_]+)|singleton_beat_(\w+)")
 IN_MILLISECONDS = frozenset({"CRON_LOCK_TTL"})
@@ -174,6 +175,12 @@ class Settings:
         values.Int(0),
         10_000,
         "How many facts of what happened to occurrences and runs are kept; 0 for none.",
+    )
+    on_lease_lost: OnLeaseLost = setting(
+        values.choice_of(OnLeaseLost),
+        "warn",
+        "What happens to a run whose lease is lost: it is told of, or its body is stopped as by a "
+        "soft time limit (prefork only).",
     )
     dry_run: bool = setting(
         values.Bool(), default=False, doc="Claim and send nothing; log what would be sent."

@@ -14,6 +14,7 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from celery_singleton_beat.adapters.redelivery import Redelivery
 from celery_singleton_beat.engine.board import Board
 from celery_singleton_beat.engine.guard import Guard
 from celery_singleton_beat.engine.heartbeat import Heartbeat
@@ -131,6 +132,11 @@ class Extension:
     def heartbeat(self) -> Heartbeat:
         """The heartbeat of the worker's main process; made before its pool forks."""
         return Heartbeat(self.store, self.events, Board())
+
+    @cached_property
+    def redelivery(self) -> Redelivery:
+        """What keeps the messages of living runs from coming again, in the main process."""
+        return Redelivery()
 
     @property
     def own_heartbeat(self) -> Heartbeat:

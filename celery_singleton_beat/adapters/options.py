@@ -36,6 +36,7 @@ class TaskOptions:
     lock_retry_delay_ms: int
     on_store_outage: str
     window_ms: int
+    on_lease_lost: str = "warn"
     once_ms: int = 0
     at_least_ms: int = 0
     holds_retries: bool = False
@@ -83,6 +84,9 @@ def read_options(task: Any, extension: Extension) -> TaskOptions:
             settings.on_store_outage,
         ),
         settings.dedupe_window_ms or DEFAULT_WINDOW_MS,
+        option(
+            "on_lease_lost", values.choice_of(settings_module.OnLeaseLost), settings.on_lease_lost
+        ),
         option("once_per", values.Seconds(bare_at_most_ms=values.LONGEST_MS), 0),
         option("lock_at_least", values.Seconds(), 0),
         option("lock_through_retries", values.Bool(), default=False),

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
+from billiard.pool import SIG_SOFT_TIMEOUT
+from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request
 
@@ -26,6 +28,7 @@ from celery_singleton_beat.protocol.run import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from celery_singleton_beat.adapters.options import TaskOptions
     from celery_singleton_beat.engine.heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
@@ -43,6 +46,14 @@ class SingletonRequest(Request):
         for name, wrap in (("execute_using_pool", _opening), ("on_success", _closing)):
             if name in vars(cls):
                 setattr(cls, name, wrap(vars(cls)[name]))
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        super().on_accepted(pid, time_accepted)
+        if not self.acknowledged and is_singleton(self.task):
+            try:
+                extension_of(self.task.app).redelivery.hold(self)
+            except Exception:
+                logger.debug("A run's message is left to the visibility timeout", exc_info=True)
 
     def on_failure(
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
@@ -62,7 +73,7 @@ class SingletonRequest(Request):
             self.let_go_when_gone()
         return super().on_timeout(soft, timeout)
 
-    def take_in_hand(self) -> None:
+    def take_in_hand(self, pool: Any) -> None:
         """Mint a holder, name the key and put the attempt on the board.
 
         If that cannot be done the child does it all by itself, and says what is wrong.
@@ -70,9 +81,12 @@ class SingletonRequest(Request):
         request, task, ticket = self._request_dict, self.task, None
         try:
             heartbeat = extension_of(task.app).heartbeat
-            kept = self._kept() if task.singleton_options.reruns else ""
+            options = task.singleton_options
+            kept = self._kept() if options.reruns else ""
             attempt = new_attempt(task, request, self._args, self._kwargs, kept)
-            index = heartbeat.open(attempt, renew_ms=task.singleton_options.renew_ms)
+            index = heartbeat.open(
+                attempt, renew_ms=options.renew_ms, stop_signal=stop_signal(options, pool)
+            )
             if index is not None:
                 self.singleton_heartbeat, self.singleton_index = heartbeat, index
                 ticket = to_ticket(attempt, index, heartbeat.board.name)
@@ -100,6 +114,7 @@ class SingletonRequest(Request):
 
     def let_go(self, outcome: Outcome, *, at_once: bool = False, pid: int | None = None) -> None:
         """Stop renewing; see that the end is recorded."""
+        extension_of(self.task.app).redelivery.let_go(self)
         index, self.singleton_index = self.singleton_index, None
         if index is None:
             return
@@ -109,11 +124,20 @@ class SingletonRequest(Request):
             logger.exception("The end of a run was not recorded; its lease ends by itself")
 
 
+def stop_signal(options: TaskOptions, pool: Any) -> int | None:
+    """Name the signal that stops a body which lost its lease; None: it is not to be stopped.
+
+    It is the one of Celery's soft time limits; only a prefork child has one to itself.
+    """
+    wanted = options.on_lease_lost == "stop" and isinstance(pool, PreforkPool)
+    return SIG_SOFT_TIMEOUT if wanted else None
+
+
 def _opening(execute: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(execute)
     def execute_using_pool(self: SingletonRequest, pool: Any, **kwargs: Any) -> Any:
         if is_singleton(self.task):
-            self.take_in_hand()
+            self.take_in_hand(pool)
         try:
             return execute(self, pool, **kwargs)
         except BaseException:

@@ -5,42 +5,29 @@ Runs in: worker, where the task's body runs.
 
 from __future__ import annotations
 
-import time
 from datetime import datetime, timedelta
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from celery import Task, signals, states
-from celery.exceptions import Ignore, Retry
+from celery import Task, signals
+from celery.exceptions import Retry
 
-from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters.beginning import begin_run
+from celery_singleton_beat.adapters.ending import end_run, finish_run
 from celery_singleton_beat.adapters.extension import extension_of
-from celery_singleton_beat.adapters.giving_way import (
-    goes_on_without,
-    is_last_try,
-    postpone,
-    skip,
-)
-from celery_singleton_beat.adapters.in_hand import RunInHand, TaskOccurrence, take_in_hand
+from celery_singleton_beat.adapters.in_hand import RunInHand, TaskOccurrence
 from celery_singleton_beat.adapters.options import TaskOptions, read_options
 from celery_singleton_beat.adapters.ticket import is_singleton, occurrence_of
 from celery_singleton_beat.adapters.worker import wire
-from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.engine.lease import Lease
-from celery_singleton_beat.errors import GivenUp, Locked, StoreError
-from celery_singleton_beat.protocol.run import Begun, Outcome
+from celery_singleton_beat.protocol.run import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celery import Celery
-    from celery.app.task import Context
 
     from celery_singleton_beat.adapters.lock_keys import LockKey
-    from celery_singleton_beat.store.port import BeginAnswer
-
-_OUTAGE_DELAY_MS = 2000
-_LONGEST_DELAY_MS = 30_000
 
 
 class SingletonTask(Task):
@@ -75,6 +62,8 @@ class SingletonTask(Task):
       then it fails with ``GivenUp``.
     - ``singleton``: False makes a plain task of it, where this is the class of
       all tasks of an application: no lock, no store, ``self.lease`` is None.
+    - ``on_lease_lost``: ``"warn"`` or ``"stop"``: the body gets Celery's
+      ``SoftTimeLimitExceeded`` when ``self.lease.lost`` becomes true (prefork).
 
     Called directly or eagerly it is a plain task: no lock, no store.
     """
@@ -94,6 +83,7 @@ class SingletonTask(Task):
     lock_through_retries: ClassVar[bool | None] = None
     on_crash: ClassVar[str | None] = None
     max_attempts: ClassVar[int | None] = None
+    on_lease_lost: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # A subclass that overrides before_start and does not call super() stays protected.
@@ -144,7 +134,7 @@ class SingletonTask(Task):
         if request.called_directly or request.is_eager or "singleton_run" in vars(request):
             return
         if is_singleton(self):
-            _begin(self, request, args, kwargs)
+            begin_run(self, request, args, kwargs)
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:
         """Retry, as Celery's tasks do; the lease is freed before the retry is published."""
@@ -158,7 +148,7 @@ class SingletonTask(Task):
             elif delay_s is None:
                 delay_s = self.default_retry_delay
             run.retry_wait_ms = max(int((delay_s or 0) * 1000), 0)
-            _finish(self, run, Outcome.RETRYING)
+            finish_run(self, run, Outcome.RETRYING)
         try:
             return super().retry(*args, **kwargs)
         except Retry:
@@ -177,128 +167,3 @@ def _guarded(before_start: Callable[..., Any]) -> Callable[..., Any]:
         return before_start(self, task_id, args, kwargs)
 
     return guarded
-
-
-def _begin(task: SingletonTask, request: Context, args: Any, kwargs: Any) -> None:
-    """Begin, or leave through Celery's ``Ignore``, which acknowledges and stores nothing."""
-    extension = extension_of(task.app)
-    run = request.singleton_run = take_in_hand(task, request, extension, args, kwargs)
-    closes = task.singleton_options.on_locked != "retry" or is_last_try(task)
-    delay_ms = _OUTAGE_DELAY_MS
-    while True:
-        try:
-            answer = extension.guard.begin(
-                run.attempt,
-                run.heartbeat.board,
-                run.index,
-                close_if_busy=closes,
-                grace_ms=extension.settings.lock_ttl_ms,
-            )
-        except StoreError as error:
-            if extension.guard.is_first_failure():
-                extension.events.emit(happened.StoreLost(str(error)))
-            if goes_on_without(task, run, error, delay_ms):
-                return
-            # Neither store nor broker: nothing else can run here either.
-            time.sleep(delay_ms / 1000)
-            delay_ms = min(delay_ms * 2, _LONGEST_DELAY_MS)
-        else:
-            break
-    if (away_ms := extension.guard.ended_failure_ms()) is not None:
-        extension.events.emit(happened.StoreBack(away_ms))
-    _act_on(task, run, answer, closes=closes)
-
-
-def _act_on(task: SingletonTask, run: RunInHand, answer: BeginAnswer, *, closes: bool) -> None:
-    events, attempt = run.extension.events, run.attempt
-    match answer.verdict:
-        case Begun.RUN:
-            run.lease = Lease(attempt.key, run.heartbeat.board, run.index)
-            if events.wants(happened.RunBegan):
-                token, starts = answer.token, answer.starts
-                events.emit(happened.RunBegan(task.name, attempt.run, attempt.key, token, starts))
-        case Begun.DONE | Begun.STALE:
-            events.emit(happened.DuplicateDropped(task.name, attempt.run, answer.verdict.value))
-            raise Ignore(f"duplicate: {answer.verdict.value}")
-        case Begun.REFUSED:
-            skip(task, run, "too late: its dedupe window is over")
-        case Begun.SPENT:
-            skip(task, run, "its key has had its run of this interval")
-        case Begun.GIVEN_UP:
-            _give_up(task, run)
-        case Begun.TWIN | Begun.WAIT:
-            wait_ms = min(max(answer.wait_ms, 0) + 100, _LONGEST_DELAY_MS)
-            postpone(task, run, answer.verdict.value.lower(), wait_ms)
-        case Begun.BUSY:
-            _give_way(task, run, answer.owner, closes=closes)
-
-
-def _give_way(task: SingletonTask, run: RunInHand, owner: str, *, closes: bool) -> None:
-    options = task.singleton_options
-    if not closes:
-        postpone(task, run, "locked", options.lock_retry_delay_ms)
-    if options.on_locked == "raise":
-        msg = f"lock key {run.attempt.key!r} is held by {owner}"
-        raise Locked(msg)
-    skip(task, run, "locked", owner)
-
-
-def _give_up(task: SingletonTask, run: RunInHand) -> None:
-    attempt = run.attempt
-    run.extension.events.emit(
-        happened.RunGivenUp(task.name, attempt.run, attempt.key, attempt.max_starts)
-    )
-    msg = f"its workers died {attempt.max_starts} times (max_attempts): it is given up"
-    raise GivenUp(msg)
-
-
-def end_run(sender: Any = None, state: str | None = None, retval: Any = None, **_: Any) -> None:
-    """Finish the run whose body just ended, whatever way it ended (``task_postrun``)."""
-    if not isinstance(sender, SingletonTask):
-        return
-    run: RunInHand | None = vars(sender.request).get("singleton_run")
-    if run is None:
-        return
-    outcome = _outcome(state, retval)
-    if run.retry_wait_ms is not None:
-        outcome = _leave_to_retry(run, run.retry_wait_ms, outcome)
-    elif run.lease is not None:
-        _finish(sender, run, outcome)
-    if run.is_own:
-        run.heartbeat.end(run.index, outcome)
-
-
-def _leave_to_retry(run: RunInHand, wait_ms: int, outcome: Outcome) -> Outcome:
-    """However the body ended after it: the retry is published, and is the run's next attempt."""
-    board = run.heartbeat.board
-    if board.stage(run.index) is Stage.RETRYING:
-        board.mark(run.index, Stage.FINISHED)
-    elif outcome is Outcome.RETRYING:
-        board.end(run.index, outcome, wait_ms)
-    else:
-        # The store was away, and must not take this end for the run's.
-        board.end(run.index, Outcome.INTERRUPTED)
-    return Outcome.RETRYING
-
-
-def _outcome(state: str | None, retval: Any) -> Outcome:
-    match state:
-        case states.SUCCESS | states.IGNORED:
-            return Outcome.SUCCEEDED
-        case states.RETRY:
-            return Outcome.RETRYING
-        case states.FAILURE:
-            return Outcome.FAILED
-        case states.REJECTED if not getattr(retval, "requeue", True):
-            return Outcome.FAILED
-        case _:
-            return Outcome.INTERRUPTED
-
-
-def _finish(task: SingletonTask, run: RunInHand, outcome: Outcome) -> None:
-    guard, events, attempt = run.extension.guard, run.extension.events, run.attempt
-    recorded = guard.finish(
-        attempt, run.heartbeat.board, run.index, outcome, wait_ms=run.retry_wait_ms or 0
-    )
-    if events.wants(happened.RunEnded):
-        events.emit(happened.RunEnded(task.name, attempt.run, attempt.key, outcome.value, recorded))

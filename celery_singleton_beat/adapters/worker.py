@@ -5,7 +5,8 @@ Runs in: worker, main process.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import bootsteps, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
@@ -16,6 +17,13 @@ from celery_singleton_beat.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from celery import Celery
+
+_logger = logging.getLogger(__name__)
+
+_STOPS_NOBODY: Final = (
+    "on_lease_lost = 'stop' needs --pool prefork: in this worker these tasks are only told of a "
+    "lost lease, and have to look at self.lease themselves: %s"
+)
 
 
 def wire(app: Celery) -> None:
@@ -45,10 +53,18 @@ class SingletonStep(bootsteps.StartStopStep):
                 "worker has several: start it with --pool solo or threads, or set a Redis"
             )
             raise ConfigurationError(msg)
-        for _, task in sorted(worker.app.tasks.items()):
-            if is_singleton(task):
-                # Reading a SingletonTask's options checks them: now, not at the first run.
-                getattr(task, "singleton_options", None)
+        to_be_stopped = []
+        for name, task in sorted(worker.app.tasks.items()):
+            if not is_singleton(task):
+                continue
+            # Reading a SingletonTask's options checks them: now, not at the first run.
+            options = getattr(task, "singleton_options", None)
+            if options and options.on_lease_lost == "stop":
+                to_be_stopped.append(name)
+        if to_be_stopped and not issubclass(worker.pool_cls, PreforkPool):
+            # Not refused: one application often has workers of several pools, and each imports
+            # all tasks, also those that are routed elsewhere.
+            _logger.warning(_STOPS_NOBODY, ", ".join(to_be_stopped))
         extension.heartbeat  # noqa: B018  # its board must be there before the pool forks
 
     def stop(self, worker: Any) -> None:
@@ -58,4 +74,5 @@ class SingletonStep(bootsteps.StartStopStep):
 def _stop_heartbeat(sender: Any = None, **_: Any) -> None:
     app = getattr(sender, "app", None)
     if app is not None and "heartbeat" in vars(extension_of(app)):
+        extension_of(app).redelivery.stop()
         extension_of(app).heartbeat.stop()

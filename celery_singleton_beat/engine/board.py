@@ -15,6 +15,7 @@ import mmap
 import os
 import struct
 import threading
+import time
 from collections import deque
 from enum import IntEnum
 from typing import Final
@@ -22,10 +23,13 @@ from typing import Final
 from celery_singleton_beat.engine.clock import boot_ms
 from celery_singleton_beat.protocol.run import Outcome
 
-# One byte of stage and one of outcome at the front, then until when the lease is trusted, its
-# token and the delay of a retry; numbers aligned, so that each is written at once.
-_RECORD: Final = struct.Struct("<BB6xQQQ")
+# A byte of stage, one of outcome and one that says that a signal is on its way, and the process
+# that runs the body; then until when the lease is trusted, its token and the delay of a retry.
+# Numbers are aligned, so that each is written at once.
+_RECORD: Final = struct.Struct("<BBBxIQQQ")
 _NUMBER: Final = struct.Struct("<Q")
+_PID: Final = struct.Struct("<I")
+_PAUSE_S: Final = 0.001
 _OUTCOMES: Final = tuple(Outcome)
 _NUMBER_OF: Final = {outcome: number for number, outcome in enumerate(_OUTCOMES)}
 
@@ -54,6 +58,7 @@ class Board:
         self._map = mmap.mmap(-1, size * _RECORD.size)
         self._free = deque(range(size))
         self._guard = threading.Lock()
+        self._main_pid = os.getpid()
         self.name = os.urandom(8).hex()
 
     def open(self) -> int | None:
@@ -62,7 +67,7 @@ class Board:
             if not self._free:
                 return None
             index = self._free.popleft()
-        _RECORD.pack_into(self._map, index * _RECORD.size, Stage.OPEN, 0, 0, 0, 0)
+        _RECORD.pack_into(self._map, index * _RECORD.size, Stage.OPEN, 0, 0, 0, 0, 0, 0)
         return index
 
     def close(self, index: int) -> None:
@@ -93,6 +98,7 @@ class Board:
     def begin(self, index: int, *, trusted_until_ms: int, token: int) -> None:
         """Note that the lease is held, and until when that may be believed (boot clock)."""
         self.trust(index, trusted_until_ms=trusted_until_ms, token=token)
+        _PID.pack_into(self._map, index * _RECORD.size + 4, os.getpid())
         self.mark(index, Stage.BEGUN)
 
     def trust(self, index: int, *, trusted_until_ms: int, token: int) -> None:
@@ -103,6 +109,30 @@ class Board:
     def token(self, index: int) -> int:
         token: int = _NUMBER.unpack_from(self._map, index * _RECORD.size + 16)[0]
         return token
+
+    def pid(self, index: int) -> int:
+        """Tell which process began the attempt."""
+        pid: int = _PID.unpack_from(self._map, index * _RECORD.size + 4)[0]
+        return pid
+
+    def aim(self, index: int, *, is_aimed: bool) -> None:
+        """Note that a signal for the body of this attempt may be about to be sent, or that it was.
+
+        Whoever aims looks at the stage afterwards, and whoever runs the body
+        changes the stage before ``wait_out``: so one of them sees the other, and
+        the signal does not meet what its process does next. Main process only.
+        """
+        self._map[index * _RECORD.size + 2] = is_aimed
+
+    def wait_out(self, index: int) -> None:
+        """At the end of a body: let a signal that is on its way come now, to no effect."""
+        at = index * _RECORD.size + 2
+        try:
+            while self._map[at] and os.getppid() == self._main_pid:
+                time.sleep(_PAUSE_S)
+            os.getppid()  # whoever comes out of the kernel has got what was sent before
+        except Exception:  # noqa: BLE001, S110  # whatever its handler raises
+            pass
 
     def is_trusted(self, index: int) -> bool:
         """Tell whether the lease may still be believed to be held."""

@@ -46,6 +46,7 @@ class Ticket:
     attempt: Attempt
     index: int
     renew_ms: int
+    stop_signal: int | None = None
     ending: Ending | None = None
     pid: int | None = None
     is_reported: bool = False
@@ -75,13 +76,18 @@ class Heartbeat:
         # is open at the moment would wake it for every single task.
         self._beat_every_ms = _IDLE_MS
 
-    def open(self, attempt: Attempt, *, renew_ms: int) -> int | None:
-        """Take an attempt in hand before it goes to the pool; None if the board is full."""
+    def open(
+        self, attempt: Attempt, *, renew_ms: int, stop_signal: int | None = None
+    ) -> int | None:
+        """Take an attempt in hand before it goes to the pool; None if the board is full.
+
+        The process that runs its body gets the ``stop_signal`` once the lease is lost.
+        """
         index = self.board.open()
         if index is None:
             return None
         with self._changed:
-            self._open[index] = Ticket(attempt, index, renew_ms)
+            self._open[index] = Ticket(attempt, index, renew_ms, stop_signal)
             self._start()
             if renew_ms < self._beat_every_ms:
                 self._beat_every_ms = renew_ms
@@ -160,9 +166,8 @@ class Heartbeat:
             if answer.verdict is Renewed.RESTORED:
                 restored = happened.LeaseRestored(attempt.run, attempt.key, answer.token)
                 self._events.emit(restored)
-            if answer.verdict is Renewed.LOST and self.board.stage(index) is Stage.BEGUN:
-                self.board.mark(index, Stage.LOST)
-                self._lost(ticket)
+            if answer.verdict is Renewed.LOST:
+                self._lost(ticket, to_another=True)
         return True
 
     def _at(self, stage: Stage) -> list[Ticket]:
@@ -174,11 +179,28 @@ class Heartbeat:
     def _noted(self, ticket: Ticket) -> Ending:
         return Ending(ticket.attempt, *self.board.ending(ticket.index))
 
-    def _lost(self, ticket: Ticket) -> None:
-        # Its body may have ended while the store was asked.
-        if not ticket.is_reported and self.board.stage(ticket.index) in (Stage.BEGUN, Stage.LOST):
-            ticket.is_reported = True
-            self._events.emit(happened.LeaseGone(ticket.attempt.run, ticket.attempt.key))
+    def _lost(self, ticket: Ticket, *, to_another: bool = False) -> None:
+        """See to a lease that cannot be believed in any more, or that surely is another's."""
+        is_stopped, index, board = False, ticket.index, self.board
+        with self._changed:  # so that its record does not become another attempt's meanwhile
+            if self._open.get(index) is not ticket:
+                return
+            board.aim(index, is_aimed=True)
+            try:
+                if board.stage(index) is not Stage.BEGUN:
+                    return  # its body ended while the store was asked
+                if to_another:
+                    board.mark(index, Stage.LOST)
+                if ticket.is_reported:
+                    return
+                ticket.is_reported = True
+                if ticket.stop_signal is not None:
+                    is_stopped = _send(ticket.stop_signal, board.pid(index))
+            finally:
+                board.aim(index, is_aimed=False)
+        self._events.emit(happened.LeaseGone(ticket.attempt.run, ticket.attempt.key))
+        if is_stopped:
+            self._events.emit(happened.RunStopped(ticket.attempt.run, ticket.attempt.key))
 
     def _report_endings(self) -> None:
         with self._changed:
@@ -234,10 +256,8 @@ class Heartbeat:
 
 def _is_gone(pid: int) -> bool:
     """Tell whether a process has ended; a zombie has."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in b"ZX"
-    except OSError:
-        pass
+    if (known := _state_and_parent(pid)) is not None:
+        return known[0] in b"ZX"
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -245,3 +265,24 @@ def _is_gone(pid: int) -> bool:
     except PermissionError:
         return False
     return False
+
+
+def _send(number: int, pid: int) -> bool:
+    """Send a signal to a child of this process; tell whether there is one of that id."""
+    known = _state_and_parent(pid)
+    if pid == os.getpid() or (known and int(known[1]) != os.getpid()):
+        return False  # a process that has ended: its id may have become another's
+    try:
+        os.kill(pid, number)
+    except OSError:
+        return False
+    return True
+
+
+def _state_and_parent(pid: int) -> tuple[bytes, bytes] | None:
+    """Ask the kernel about a process; None if there is none, or no such kernel."""
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:2]
+    except OSError:
+        return None
+    return state, parent

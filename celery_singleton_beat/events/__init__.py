@@ -35,6 +35,7 @@ from celery_singleton_beat.events.of_runs import (
     RunGivenUp,
     RunPostponed,
     RunSkipped,
+    RunStopped,
     RunUnprotected,
 )
 
@@ -62,6 +63,7 @@ __all__ = [
     "RunPostponed",
     "RunRepublished",
     "RunSkipped",
+    "RunStopped",
     "RunUnprotected",
     "StandingChanged",
     "StoreBack",

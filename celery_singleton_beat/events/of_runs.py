@@ -111,6 +111,16 @@ class LeaseGone(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RunStopped(Event):
+    """The body of a run that lost its lease was interrupted, because its task asks for that."""
+
+    level: ClassVar[int] = logging.ERROR
+    text: ClassVar[str] = "A run was stopped: it has lost its lease"
+    run: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseRestored(Event):
     """The store had forgotten a lease; its holder has it back, with a higher token."""
 

@@ -1,12 +1,19 @@
-"""Fixtures of the tests with real workers."""
+"""Fixtures of the tests with real workers and servers of several kinds."""
 
 from __future__ import annotations
 
+import os
+import random
+import shutil
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from celery_singleton_beat.demo.child import ChildProcess
+from celery_singleton_beat.demo.server import HOST, PORTS
 from tests.integration.workers import Shop
+from tests.rig.absent import skip_or_fail
 
 if TYPE_CHECKING:
     import pathlib
@@ -36,3 +43,33 @@ def make_shop(
 def shop(make_shop: Callable[..., Shop]) -> Shop:
     """A shop with settings that most tests can use."""
     return make_shop()
+
+
+@pytest.fixture
+def certificate(tmp_path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """A self-signed certificate for the loopback address, and its key."""
+    if shutil.which("openssl") is None:
+        skip_or_fail("openssl")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    command = [
+        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+        *("-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST},DNS:localhost"),
+        *("-out", str(certificate), "-keyout", str(key)),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
+
+
+@pytest.fixture
+def sentinel(own_redis: EmbeddedServer, redis_binary: str, tmp_path: pathlib.Path) -> Iterator[int]:
+    """A Sentinel's port; it watches ``own_redis`` under the name `shop`."""
+    port = random.choice(PORTS)
+    conf = tmp_path / "sentinel.conf"
+    conf.write_text(
+        f"bind {HOST}\nport {port}\nprotected-mode no\ndir {tmp_path}\n"
+        f"sentinel monitor shop {HOST} {own_redis.port} 1\n"
+    )
+    child = ChildProcess([redis_binary, str(conf), "--sentinel"], dict(os.environ), name="sentinel")
+    child.wait_for("monitor master shop", 20)
+    yield port
+    child.stop()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,6 @@ import redis
 from celery import Celery
 
 from celery_singleton_beat.adapters.extension import extension_of
-from celery_singleton_beat.demo.child import ChildProcess
 from celery_singleton_beat.demo.server import HOST, PORTS, EmbeddedServer
 from celery_singleton_beat.errors import StoreUnavailable
 from celery_singleton_beat.protocol.run import Attempt, Begun
@@ -42,21 +38,6 @@ def test_a_unix_socket(make_redis: MakeRedis, tmp_path_factory: pytest.TempPathF
 
     assert begins(store_of(f"unix://{path}"))
     assert begins(store_of(f"redis+socket://{path}?virtual_host=3"))
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for the loopback address, and its key."""
-    if shutil.which("openssl") is None:
-        skip_or_fail("openssl")
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    command = [
-        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-        *("-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST},DNS:localhost"),
-        *("-out", str(certificate), "-keyout", str(key)),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
-    return certificate, key
 
 
 def test_tls_and_an_acl_user_with_only_what_is_needed(
@@ -87,21 +68,6 @@ def test_tls_and_an_acl_user_with_only_what_is_needed(
         begins(store_of(url))
     with pytest.raises(StoreUnavailable):
         begins(store_of(url.replace("word", "wrong"), **trusting))
-
-
-@pytest.fixture
-def sentinel(own_redis: EmbeddedServer, redis_binary: str, tmp_path: Path) -> Iterator[int]:
-    """A Sentinel's port; it watches ``own_redis`` under the name `shop`."""
-    port = random.choice(PORTS)
-    conf = tmp_path / "sentinel.conf"
-    conf.write_text(
-        f"bind {HOST}\nport {port}\nprotected-mode no\ndir {tmp_path}\n"
-        f"sentinel monitor shop {HOST} {own_redis.port} 1\n"
-    )
-    child = ChildProcess([redis_binary, str(conf), "--sentinel"], dict(os.environ), name="sentinel")
-    child.wait_for("monitor master shop", 20)
-    yield port
-    child.stop()
 
 
 def test_a_primary_behind_sentinel(own_redis: EmbeddedServer, sentinel: int) -> None:

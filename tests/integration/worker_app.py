@@ -217,6 +217,7 @@ task("lingering", lock_at_least=3600)
 task("kept_through", lock_through_retries=True)
 task("open", on_store_outage="run")
 task("forgoing", on_store_outage="skip")
+task("stopped", on_lease_lost="stop")
 task("careless", base=Careless)
 task("stumbling", autoretry_for=(ConnectionError,), retry_backoff=False, default_retry_delay=0.2)
 

@@ -63,6 +63,7 @@ class Shop:
         self.client = Celery("client", broker=server.url(0), backend=server.url(1))
         self._gates: dict[str, int] = {}
         self.store = redis.Redis.from_url(server.url(2), decode_responses=True)
+        self.broker = redis.Redis.from_url(server.url(0), decode_responses=True)
 
     def worker(
         self, pool: str = "prefork", concurrency: int = 2, *arguments: str, **conf: Any
@@ -190,6 +191,7 @@ class Shop:
         with contextlib.suppress(Exception):
             self.client.backend.client.close()
         self.store.close()
+        self.broker.close()
 
     def _env(self, conf: dict[str, Any]) -> dict[str, str]:
         return {VARIABLE: json.dumps({**self.conf, **conf})}

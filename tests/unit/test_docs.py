@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import celery.exceptions
 import pytest
 
 import celery_singleton_beat
@@ -175,7 +176,7 @@ def anchors(page: Path) -> set[str]:
 def test_settings_and_classes_that_a_page_names_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     settings = set(SETTING.findall(settings_table()))
-    places = (celery_singleton_beat, errors, events)
+    places = (celery_singleton_beat, errors, events, celery.exceptions)
 
     unknown = {name for name in SETTING.findall(text) if name not in settings}
     unknown |= {

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import select
+import signal
 import threading
-from typing import TYPE_CHECKING
+import time
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -122,6 +127,16 @@ class Worker:
     def ask(self, attempt: Attempt) -> Begun:
         """What another worker would be answered."""
         return self.store.begin(attempt, close_if_busy=False, grace_ms=0).verdict
+
+
+class Hit(Exception):
+    """What the handler of a signal raises."""
+
+
+def hit(number: int, frame: FrameType | None) -> NoReturn:
+    """Handle a signal."""
+    del number, frame
+    raise Hit
 
 
 @pytest.fixture
@@ -537,3 +552,75 @@ def test_only_the_holder_knows_its_lease(worker: Worker) -> None:
     worker.heart.beat()
 
     assert worker.ask(worker.attempt("third", "h3")) is Begun.BUSY
+
+
+def test_a_signal_for_a_body_never_meets_what_its_process_does_next(worker: Worker) -> None:
+    """C8: leases are lost in the very moment in which their bodies end, again and again."""
+    board, attempt = Board(1), worker.attempt()
+    told: list[Event] = []
+    events = Events()
+    events.subscribe(told.append)
+    heart = Quiet(worker.store, events, board, clock_ms=worker.clock)
+    child = Child(board)
+
+    while sum(isinstance(event, happened.RunStopped) for event in told) < 100:
+        index = heart.open(attempt, renew_ms=1000, stop_signal=signal.SIGUSR1)
+        assert index == 0
+        while board.stage(index) is Stage.OPEN:
+            child.check()
+        heart.beat()
+        child.wait_body()
+        heart.end(index, Outcome.SUCCEEDED, at_once=True)
+
+    assert child.ended() == -signal.SIGTERM  # and of nothing else before
+
+
+class Child:
+    """A forked process that runs bodies a moment long; a signal between them ends it."""
+
+    def __init__(self, board: Board) -> None:
+        self._reports, reports = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                signal.signal(signal.SIGUSR1, hit)
+                run_bodies(board, lambda: os.write(reports, b"x"))
+            finally:
+                os._exit(1)
+        os.close(reports)
+
+    def check(self) -> None:
+        assert os.waitpid(self._pid, os.WNOHANG) == (0, 0), "it was struck between two bodies"
+
+    def wait_body(self) -> None:
+        assert os.read(self._reports, 1), "it was struck between two bodies"
+
+    def ended(self) -> int:
+        """The exit status, after it was asked to end."""
+        os.close(self._reports)
+        os.kill(self._pid, signal.SIGTERM)
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+
+def run_bodies(board: Board, tell: Callable[[], object]) -> None:
+    """Run what is opened, one after another; in between, do what must not be disturbed."""
+    chance, parent = random.Random(1), os.getppid()
+    while True:
+        while board.stage(0) is not Stage.OPEN:
+            assert os.getppid() == parent
+        with contextlib.suppress(Hit):
+            run_body(board, chance.randrange(100_000))
+        tell()
+
+
+def run_body(board: Board, takes_ns: int) -> None:
+    """Run a body to its end, whatever strikes it, under a token that no store gave."""
+    try:
+        until_ns = time.perf_counter_ns() + takes_ns
+        board.begin(0, trusted_until_ms=boot_ms() + TTL_MS, token=1 << 60)
+        while time.perf_counter_ns() < until_ns:
+            pass
+        board.end(0, Outcome.SUCCEEDED)
+    except Hit:
+        board.end(0, Outcome.FAILED)
+    board.wait_out(0)
