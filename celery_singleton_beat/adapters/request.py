@@ -19,7 +19,9 @@ from billiard.pool import SIG_SOFT_TIMEOUT
 from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request
+from celery.worker.state import revoked as revoked_tasks
 
+from celery_singleton_beat.adapters.discards import discard
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.messages import to_text
 from celery_singleton_beat.adapters.ticket import FIELD, is_singleton, new_attempt, to_ticket
@@ -54,6 +56,15 @@ class SingletonRequest(Request):
                 extension_of(self.task.app).redelivery.hold(self)
             except Exception:
                 logger.debug("A run's message is left to the visibility timeout", exc_info=True)
+
+    def revoked(self) -> bool:
+        was_known = self._already_revoked
+        # Asked before: Celery counts what has expired as revoked, too.
+        reason = "revoked" if self.id in revoked_tasks else "expired"
+        is_revoked = bool(super().revoked())
+        if is_revoked and not was_known and is_singleton(self.task):
+            discard(self.task.app, self._request_dict, str(self.hostname or ""), reason)
+        return is_revoked
 
     def on_failure(
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False

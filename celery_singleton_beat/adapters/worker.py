@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celery import bootsteps, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
+from celery_singleton_beat.adapters.discards import discard_unknown
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.ticket import is_singleton
 from celery_singleton_beat.errors import ConfigurationError
@@ -29,6 +30,9 @@ _STOPS_NOBODY: Final = (
 def wire(app: Celery) -> None:
     """Connect an app's workers, once; nothing is opened before a worker starts."""
     app.steps["worker"].add(SingletonStep)
+    signals.task_unknown.connect(
+        discard_unknown, weak=False, dispatch_uid="celery_singleton_beat.discard_unknown"
+    )
     signals.worker_shutdown.connect(
         _stop_heartbeat, weak=False, dispatch_uid="celery_singleton_beat.stop_heartbeat"
     )

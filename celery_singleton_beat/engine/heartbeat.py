@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ _logger = logging.getLogger(__name__)
 _RETRY_MS: Final = 500
 _IDLE_MS: Final = 60_000
 _LAST_MS: Final = 10_000
+_DISCARDED: Final = 10_000
 
 
 def trusted_until_ms(asked_at_ms: int, ttl_ms: int) -> int:
@@ -69,6 +71,7 @@ class Heartbeat:
         self._clock_ms = clock_ms
         self._open: dict[int, Ticket] = {}
         self._ended: dict[int, Ticket] = {}
+        self._discarded: deque[tuple[Attempt, str]] = deque(maxlen=_DISCARDED)
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_stopping = False
@@ -126,6 +129,13 @@ class Heartbeat:
         if at_once:
             self._report_endings()
 
+    def discard(self, attempt: Attempt, reason: str) -> None:
+        """See that the run of a message that will not be executed is closed in the store."""
+        with self._changed:
+            self._discarded.append((attempt, reason))
+            self._start()
+            self._changed.notify()
+
     def stop(self) -> None:
         """Record what is left, and stop; a store that is away is waited for, some seconds."""
         with self._changed:
@@ -137,6 +147,7 @@ class Heartbeat:
     def beat(self) -> int:
         """Renew and record once; tell how many milliseconds to wait before the next time."""
         self._report_endings()
+        self._report_discarded()
         is_answered = self._renew()
         with self._changed:
             is_pressed = not is_answered or self._has_endings()
@@ -174,7 +185,7 @@ class Heartbeat:
         return [t for t in self._open.values() if self.board.stage(t.index) is stage]
 
     def _has_endings(self) -> bool:
-        return bool(self._ended) or bool(self._at(Stage.ENDED))
+        return bool(self._ended or self._discarded or self._at(Stage.ENDED))
 
     def _noted(self, ticket: Ticket) -> Ending:
         return Ending(ticket.attempt, *self.board.ending(ticket.index))
@@ -221,6 +232,14 @@ class Heartbeat:
                 self._is_recorded(ticket)
                 if verdict is Finished.LOST:
                     _logger.debug("The end of a run was not recorded: it is not its holder")
+
+    def _report_discarded(self) -> None:
+        try:
+            while self._discarded:
+                self._store.discard(*self._discarded[0])
+                self._discarded.popleft()
+        except StoreError:
+            pass  # asked again with the next beat
 
     def _is_recorded(self, ticket: Ticket) -> None:
         index = ticket.index

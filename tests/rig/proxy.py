@@ -104,6 +104,7 @@ class FaultProxy:
     def close(self) -> None:
         """Reset everything and give the port back."""
         self._call(self._refuse())
+        self._call(self._settle())
         self._end_loop()
 
     # What follows runs in the proxy's own thread, apart from _call and _end_loop.
@@ -140,6 +141,13 @@ class FaultProxy:
             self._listener.close()
             self._listener = None
         await self._reset(lambda _: True)
+
+    async def _settle(self) -> None:
+        """Let what was just being accepted, or cut, come to its end while the loop runs."""
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def _heal(self) -> None:
         self._delay_seconds, self._blackholes, self._tear_after = 0.0, frozenset(), None
