@@ -45,15 +45,28 @@ def a_run_without_a_message_is_never_reclaimed(it: StoreUnderTest) -> None:
 
 
 def renewals_and_repeats_put_it_off(it: StoreUnderTest) -> None:
-    kept = _kept(it)
-    it.begin(kept)
     for again in (it.renew, it.begin):
+        run = again.__name__
+        kept = _kept(it, run, run)
+        it.begin(kept)
         it.clock.advance(TTL_MS - 1)
         again(kept)
 
-    it.clock.advance(_DEAD_MS - 1)
-    equal(it.reclaimed(), [])
-    it.clock.advance(1)
+        it.clock.advance(_DEAD_MS - 1)
+        equal(it.reclaimed(), [])
+        it.clock.advance(1)
+
+        equal(_runs(it.reclaimed()), [run])
+        it.finish(kept, Outcome.SUCCEEDED)
+
+
+def a_renewal_that_is_refused_does_not_put_it_off(it: StoreUnderTest) -> None:
+    kept = _kept(it)
+    it.begin(kept)
+    it.clock.advance(TTL_MS)
+
+    it.renew(replace(kept, holder="h2"))
+    it.clock.advance(NOTICE_MS)
 
     equal(_runs(it.reclaimed()), ["run"])
 
@@ -141,6 +154,7 @@ def an_interrupted_run_is_reclaimed_after_a_notice(it: StoreUnderTest) -> None:
 
 
 def what_has_ended_is_not_reclaimed(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS + 100 * _DEAD_MS)
     for outcome in (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.RETRYING):
         kept = _kept(it, outcome.value, outcome.value)
         it.begin(kept)
@@ -148,6 +162,7 @@ def what_has_ended_is_not_reclaimed(it: StoreUnderTest) -> None:
 
     it.clock.advance(10 * _DEAD_MS)
 
+    equal(int(it.claim().has_overdue), 0)
     equal(it.reclaimed(), [])
 
 
@@ -239,6 +254,7 @@ CRASH_CHECKS = (
     a_message_is_reclaimed_when_its_lease_and_a_notice_are_over,
     a_run_without_a_message_is_never_reclaimed,
     renewals_and_repeats_put_it_off,
+    a_renewal_that_is_refused_does_not_put_it_off,
     the_messages_of_what_died_first_come_first,
     what_was_reclaimed_is_held_against_other_replicas,
     what_was_published_again_is_gone_and_noted,

@@ -45,10 +45,12 @@ def a_discard_gives_notice_to_a_holder_that_was_cut_off(it: StoreUnderTest) -> N
 
 
 def a_discard_after_the_notice_closes_what_crashed(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS + 100 * TTL_MS)
     it.crash(it.attempt(message="m"))
 
     it.store.discard(it.attempt(holder="h2"), "revoked")
 
+    equal(int(it.claim().has_overdue), 0)
     equal(it.reclaimed(), [])
     equal(it.renew(it.attempt()), Renewed.LOST)
     equal(it.begin(it.attempt(holder="h3")), Begun.DONE)

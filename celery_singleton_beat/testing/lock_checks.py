@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from celery_singleton_beat.protocol.run import NOTICE_MS, Begun, Finished, Lock, Outcome, Renewed
+from celery_singleton_beat.protocol.run import (
+    GRACE_MS,
+    NOTICE_MS,
+    Begun,
+    Finished,
+    Lock,
+    Outcome,
+    Renewed,
+)
 from celery_singleton_beat.testing.harness import START_MS, TTL_MS, StoreUnderTest, equal
 
 _LEAST_MS = 100_000
@@ -150,6 +158,26 @@ def an_end_leaves_the_key_of_another_alone(it: StoreUnderTest) -> None:
     equal(it.begin(it.attempt("three", "h3")), Begun.BUSY)
 
 
+def an_end_that_lost_frees_the_key_that_was_still_its_own(it: StoreUnderTest) -> None:
+    first = it.attempt(key="old")
+    it.crash(first)
+    equal(it.begin(it.attempt(holder="h2", key="new")), Begun.RUN)
+
+    equal(it.finish(first, Outcome.SUCCEEDED), Finished.LOST)
+
+    equal(it.begin(it.attempt("other", "h3", key="old")), Begun.RUN)
+
+
+def a_lock_that_nobody_took_is_kept_for_its_grace(it: StoreUnderTest) -> None:
+    it.begin(it.attempt())
+    it.clock.advance(TTL_MS + GRACE_MS - 1)
+    equal(len([lock for lock in it.store.locks(["key"]).locks if lock]), 1)
+
+    it.clock.advance(1)
+
+    equal(it.store.locks(["key"]).locks, (None,))
+
+
 def a_restored_lease_is_lost_to_whoever_had_the_key_since(it: StoreUnderTest) -> None:
     it.begin(it.attempt("two", "h2"))
     it.clock.advance(10 * TTL_MS)
@@ -239,6 +267,8 @@ LOCK_CHECKS = (
     between_retries_a_key_is_free_where_that_is_not_asked_for,
     a_key_held_for_a_retry_is_freed_if_the_retry_was_not_published,
     an_end_leaves_the_key_of_another_alone,
+    an_end_that_lost_frees_the_key_that_was_still_its_own,
+    a_lock_that_nobody_took_is_kept_for_its_grace,
     a_restored_lease_is_lost_to_whoever_had_the_key_since,
     locks_are_named_those_first_that_end_last,
     locks_are_read_in_the_order_asked_and_free_ones_are_none,

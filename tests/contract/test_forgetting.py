@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import redis
 
 from celery_singleton_beat.errors import StoreCorrupt
-from celery_singleton_beat.protocol.run import Begun, Finished, Outcome, Renewed
+from celery_singleton_beat.protocol.run import (
+    GRACE_MS,
+    NOTICE_MS,
+    Attempt,
+    Begun,
+    Finished,
+    Lock,
+    Outcome,
+    Renewed,
+)
 from celery_singleton_beat.store.memory_store import MemoryStore
+from celery_singleton_beat.store.port import Renewal
 from celery_singleton_beat.store.redis_store import RedisStore
 from celery_singleton_beat.store.redis_wire import Wire
 from celery_singleton_beat.testing import START_MS, FakeClock, StoreUnderTest
@@ -79,8 +90,11 @@ def test_nothing_begins_for_one_ttl_in_a_store_that_forgot(
     forget()
     it.store.lock_names(1)
 
-    assert it.begin(it.attempt()) is Begun.WAIT
-    it.clock.advance(TTL_MS)
+    for left_ms in (TTL_MS, 1):
+        it.clock.now_ms = START_MS + TTL_MS - left_ms
+        answer = it.store.begin(it.attempt(), close_if_busy=True, grace_ms=TTL_MS)
+        assert (answer.verdict, answer.wait_ms) == (Begun.WAIT, left_ms)
+    it.clock.advance(1)
 
     assert it.begin(it.attempt()) is Begun.RUN
 
@@ -128,6 +142,80 @@ def test_the_last_run_of_an_interval_is_remembered_for_the_longest_that_asked(
 
     with redis.Redis.from_url(redis_url) as client:
         assert 7_000_000 < client.pttl(store.keys.spent("key")) <= 7_200_000
+
+
+def test_a_lease_is_restored_with_all_that_its_holder_was_known_by(
+    forgetful: tuple[StoreUnderTest, Forget],
+) -> None:
+    it, forget = forgetful
+    it.clock.advance(1000)
+    forget()
+    second = it.attempt(holder="h2", attempt=1, owner="pod|1")
+
+    token = it.store.renew([Renewal(second, START_MS * 1000)])[0].token
+
+    deadline_ms = it.clock.now_ms + TTL_MS
+    restored = Lock("h2", token, deadline_ms, it.clock.now_ms, "pod|1")
+    assert it.store.locks(["key"]).locks == (restored,)
+    it.clock.advance(2 * TTL_MS)
+    assert it.begin(it.attempt(holder="h3")) is Begun.STALE
+
+
+def test_no_message_is_left_of_what_has_ended(redis_url: str) -> None:
+    clock = FakeClock()
+    store = _redis_store(redis_url, "messages", clock)
+    it = StoreUnderTest(store, clock)
+    ends = [_finishes, _is_discarded, _gives_way, _is_published_again]
+
+    for number, end in enumerate(ends):
+        it.begin(it.attempt("lives", f"alive{number}", key=f"other{number}", message="kept"))
+        one = it.attempt(f"run{number}", f"h{number}", key=f"key{number}", message="m")
+        it.begin(one)
+        end(it, one)
+
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        assert client.hkeys(store.keys.messages) == ["lives"]
+        assert client.zrange(store.keys.crashable, 0, -1) == ["lives"]
+
+
+def _finishes(it: StoreUnderTest, attempt: Attempt) -> None:
+    it.finish(attempt, Outcome.SUCCEEDED)
+
+
+def _is_discarded(it: StoreUnderTest, attempt: Attempt) -> None:
+    it.finish(attempt, Outcome.INTERRUPTED)
+    it.store.discard(replace(attempt, holder="another"), "revoked")
+
+
+def _gives_way(it: StoreUnderTest, attempt: Attempt) -> None:
+    it.finish(attempt, Outcome.INTERRUPTED)
+    it.begin(it.attempt("in its way", "in its way", key=attempt.key))
+    it.begin(replace(attempt, holder="another"), close_if_busy=True)
+
+
+def _is_published_again(it: StoreUnderTest, attempt: Attempt) -> None:
+    it.finish(attempt, Outcome.INTERRUPTED)
+    it.clock.advance(NOTICE_MS)
+    it.store.rerun(it.reclaimed(), "beat")
+
+
+def test_records_are_dropped_by_the_server_when_they_say_nothing_more(redis_url: str) -> None:
+    clock = FakeClock()
+    store = _redis_store(redis_url, "expiry", clock)
+    it = StoreUnderTest(store, clock)
+    attempt = it.attempt(once_ms=60_000)
+
+    it.begin(attempt)
+
+    with redis.Redis.from_url(redis_url) as client:
+        left_ms = [client.pttl(key(name)) for key, name in (
+            (store.keys.run, "run"), (store.keys.lock, "key"), (store.keys.spent, "key"),
+        )]  # fmt: skip
+    expected_ms = [TTL_MS + attempt.window_ms, TTL_MS + GRACE_MS, 120_000]
+    assert all(
+        expected - 10_000 < left <= expected
+        for expected, left in zip(expected_ms, left_ms, strict=True)
+    )
 
 
 def test_a_store_names_more_locks_than_a_script_can_unpack(redis_url: str) -> None:
