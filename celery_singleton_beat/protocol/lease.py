@@ -83,7 +83,7 @@ def renew(  # noqa: PLR0911  # one return for each answer
     between: it is lost. A holder that was given a token (``had_token``, 0 for
     none) by a store that has forgotten everything since (it was born later,
     at ``born_ms``) takes its key back, with a higher token, unless another run
-    holds it.
+    has, or had, it since.
     """
     run, lock = _live(held.run, now_ms), held.lock
     if run is None:
@@ -91,7 +91,7 @@ def renew(  # noqa: PLR0911  # one return for each answer
             return held, Renewed.UNKNOWN
         if born_ms * 1000 < had_token:
             return held, Renewed.LOST
-        if lock is not None and lock.deadline_ms > now_ms and lock.holder != attempt.holder:
+        if lock is not None and lock.holder != attempt.holder:
             return held, Renewed.LOST
         taken = _taken(None, None, replace(attempt, once_ms=0), now_ms, token)
         return replace(taken, spent=held.spent), Renewed.RESTORED
@@ -127,17 +127,24 @@ def finish(
     return replace(held, run=run, lock=lock), Finished.RECORDED
 
 
-def discard(held: Held, attempt: Attempt, *, now_ms: int) -> Held:
+def discard(held: Held, attempt: Attempt, *, now_ms: int) -> tuple[Held, bool]:
     """Close a run whose message will not be executed: expired, revoked, or of no known task.
 
-    One that is alive elsewhere, or waits for a later attempt, is left alone.
+    One that is alive elsewhere, or waits for a later attempt, is left alone. If
+    its lease is over, its holder is given notice: only after that a further
+    message of it can close it. Tells whether it was closed.
     """
-    run = _live(held.run, now_ms)
-    if run is not None and (
-        run.state is not State.OPEN or run.deadline_ms > now_ms or attempt.attempt < run.attempt
-    ):
-        return held
-    return replace(held, run=_closed(run, attempt, Outcome.DISCARDED, now_ms))
+    run, lock = _live(held.run, now_ms), held.lock
+    if run is not None:
+        if run.state is State.DONE or attempt.attempt < run.attempt:
+            return held, False
+        if run.deadline_ms > 0:
+            run = _noticed(run, now_ms)
+            if left_ms(run, now_ms) > 0:
+                return replace(held, run=run), False
+        if lock is not None and lock.holder == run.holder:
+            lock = _lock_after(lock, attempt, Outcome.DISCARDED, now_ms, 0)
+    return replace(held, run=_closed(run, attempt, Outcome.DISCARDED, now_ms), lock=lock), True
 
 
 _REPEATED = {
@@ -155,7 +162,7 @@ def _meet_run(
     if run is None:
         if 0 < attempt.not_after_ms < now_ms:
             verdict = Begun.REFUSED
-        elif attempt.once_ms and spent and spent.interval >= now_ms // attempt.once_ms:
+        elif attempt.once_ms and spent and spent.is_in_interval_of(now_ms, attempt.once_ms):
             return _closed(None, attempt, Outcome.SPENT, now_ms), Begun.SPENT
     elif run.state is State.DONE:
         is_repeat = run.holder == attempt.holder
@@ -203,7 +210,7 @@ def _live(run: Run | None, now_ms: int) -> Run | None:
 def _taken(run: Run | None, spent: Spent | None, attempt: Attempt, now_ms: int, token: int) -> Held:
     deadline_ms = now_ms + attempt.ttl_ms
     if run is None and attempt.once_ms:
-        spent = Spent(now_ms // attempt.once_ms, attempt.run)
+        spent = Spent(now_ms, attempt.run)
     taken = Run(
         State.OPEN,
         attempt.attempt,
@@ -261,11 +268,12 @@ def _lock_after(
     lock: Lock, attempt: Attempt, outcome: Outcome, now_ms: int, wait_ms: int
 ) -> Lock | None:
     """Tell what is left of a lock when its holder ends: as a rule, nothing."""
-    until_ms = 0
-    if outcome is Outcome.RETRYING:
-        until_ms = now_ms + wait_ms + attempt.ttl_ms if attempt.holds_retries else 0
-    elif outcome is not Outcome.INTERRUPTED:
-        until_ms = lock.acquired_ms + attempt.at_least_ms
+    if outcome is Outcome.INTERRUPTED:
+        return None
+    # A clock that stepped back must not hold it for longer than was asked for.
+    until_ms = min(lock.acquired_ms, now_ms) + attempt.at_least_ms
+    if outcome is Outcome.RETRYING and attempt.holds_retries:
+        until_ms = max(until_ms, now_ms + wait_ms + attempt.ttl_ms)
     if until_ms <= now_ms:
         return None
     # Its holder is through with it and needs no notice.

@@ -15,7 +15,7 @@ key             type     holds
 ``crashable``   zset     run -> when its worker counts as dead (ms)
 ``messages``    hash     run -> its message, to be published again then
 ``history``     stream   facts, the last ones
-``spent:KEY``   string   the last interval in which a lock key had its run
+``spent:KEY``   string   when a lock key that has one run per interval had its last
 ``progress``    hash     ``b:E``, ``p:E`` -> last begun, last published of entry E
 ``last:R``      string   what replica R claimed with its last request
 ``run:ID``      string   run record

@@ -16,6 +16,7 @@ from celery_singleton_beat.protocol.run import (
     Lock,
     Outcome,
     Renewed,
+    State,
 )
 from celery_singleton_beat.store.memory_state import MemoryCore, first_due, put_or_drop
 from celery_singleton_beat.store.port import (
@@ -50,6 +51,8 @@ class MemoryRuns(MemoryCore):
             self._keep(attempt, held)
             self._note(of_begin(before, held, attempt, verdict, now_ms))
             run, lock = held.run, held.lock
+            if run and run.state is State.DONE:
+                self._drop_message(attempt.run)
             if verdict is Begun.RUN and run:
                 if attempt.message and run.token == token:
                     state.messages[attempt.run] = attempt.message
@@ -114,12 +117,14 @@ class MemoryRuns(MemoryCore):
 
     def discard(self, attempt: Attempt, reason: str) -> None:
         with self._guard:
-            now_ms = self._enter()
+            now_ms, state = self._enter(), self._state
+            assert state.epoch is not None  # noqa: S101  # _enter sees to it
             self._arrived(attempt)
-            before = self._held(attempt, now_ms)
-            held = discard(before, attempt, now_ms=now_ms)
-            if held is not before:
-                self._keep(attempt, held)
+            if grace_left_ms(state.epoch, now_ms=now_ms, grace_ms=attempt.ttl_ms):
+                return
+            held, is_closed = discard(self._held(attempt, now_ms), attempt, now_ms=now_ms)
+            self._keep(attempt, held)
+            if is_closed:
                 self._note(of(attempt, Outcome.DISCARDED.value, now_ms, reason))
                 self._drop_message(attempt.run)
 

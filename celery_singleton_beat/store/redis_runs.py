@@ -128,6 +128,8 @@ class RedisRuns(RedisScripts):
                 keys.history,
                 keys.crashable,
                 keys.messages,
+                keys.locks,
+                keys.lock(attempt.key),
             ),
             (
                 attempt.attempt,
@@ -141,6 +143,9 @@ class RedisRuns(RedisScripts):
                 int(attempt.is_awaited),
                 self._history,
                 reason,
+                attempt.key,
+                attempt.at_least_ms,
+                attempt.ttl_ms,
             ),
         )
 

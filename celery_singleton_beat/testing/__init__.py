@@ -13,8 +13,13 @@ from typing import Final
 
 from celery_singleton_beat.store.port import Store
 from celery_singleton_beat.testing.awaited_checks import AWAITED_CHECKS
+from celery_singleton_beat.testing.crash_checks import CRASH_CHECKS
+from celery_singleton_beat.testing.discard_checks import DISCARD_CHECKS
 from celery_singleton_beat.testing.fleet_checks import FLEET_CHECKS
 from celery_singleton_beat.testing.harness import START_MS, FakeClock, StoreUnderTest
+from celery_singleton_beat.testing.history_checks import HISTORY_CHECKS
+from celery_singleton_beat.testing.lock_checks import LOCK_CHECKS
+from celery_singleton_beat.testing.once_checks import ONCE_CHECKS
 from celery_singleton_beat.testing.recording import RecordingPublisher
 from celery_singleton_beat.testing.run_checks import RUN_CHECKS
 from celery_singleton_beat.testing.slot_checks import SLOT_CHECKS
@@ -36,6 +41,11 @@ CHECKS: Final[tuple[Check, ...]] = (
     *FLEET_CHECKS,
     *RUN_CHECKS,
     *AWAITED_CHECKS,
+    *ONCE_CHECKS,
+    *LOCK_CHECKS,
+    *CRASH_CHECKS,
+    *DISCARD_CHECKS,
+    *HISTORY_CHECKS,
 )
 """The suite, one check at a time: what ``check_store`` runs."""
 

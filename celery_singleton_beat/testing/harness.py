@@ -6,11 +6,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot
-from celery_singleton_beat.protocol.run import Attempt, Begun, Finished, Outcome, Renewed
+from celery_singleton_beat.protocol.run import (
+    NOTICE_MS,
+    Attempt,
+    Begun,
+    Finished,
+    Outcome,
+    Renewed,
+)
 from celery_singleton_beat.store.port import (
     Adoption,
     ClaimAnswer,
     ClaimRequest,
+    Crashed,
     Ending,
     Renewal,
     Store,
@@ -118,6 +126,20 @@ class StoreUnderTest:
 
     def renew(self, attempt: Attempt, token: int = 1) -> Renewed:
         return self.store.renew([Renewal(attempt, token)])[0].verdict
+
+    def crash(self, attempt: Attempt) -> None:
+        """Let a run begin, its worker die, and its lease and its notice pass."""
+        equal(self.begin(attempt), Begun.RUN)
+        self.clock.advance(attempt.ttl_ms)
+        self.begin(replace(attempt, holder=f"{attempt.holder}-asks"))
+        self.clock.advance(NOTICE_MS)
+
+    def reclaimed(self, limit: int = 10) -> list[Crashed]:
+        return self.store.reclaim(limit=limit, hold_ms=HOLD_MS)
+
+    def kinds(self) -> list[str]:
+        """The kinds of all facts, in their order."""
+        return [fact.kind for fact in self.store.history(1000)][::-1]
 
 
 def equal(actual: object, expected: object) -> None:

@@ -39,9 +39,12 @@ def a_skip_because_the_key_is_held_is_for_good_and_repeats(it: StoreUnderTest) -
     it.begin(it.attempt("one", "h1"))
     two = it.attempt("two", "h2")
 
-    equal(it.begin(two, close_if_busy=True), Begun.BUSY)
-    equal(it.begin(two, close_if_busy=True), Begun.BUSY)
+    for _ in range(2):
+        answer = it.store.begin(two, close_if_busy=True, grace_ms=0)
+        equal((answer.verdict, answer.wait_ms, answer.owner), (Begun.BUSY, TTL_MS, "worker"))
     it.finish(it.attempt("one", "h1"), Outcome.SUCCEEDED)
+    answer = it.store.begin(two, close_if_busy=True, grace_ms=0)
+    equal((answer.verdict, answer.wait_ms, answer.owner), (Begun.BUSY, 0, ""))
 
     equal(it.begin(it.attempt("two", "h3")), Begun.DONE)
 
@@ -154,6 +157,50 @@ def a_retry_waits_for_its_attempt_and_older_ones_are_stale(it: StoreUnderTest) -
     equal(it.finish(it.attempt(holder="h1"), Outcome.FAILED), Finished.LOST)
 
 
+def a_retry_is_remembered_for_its_wait_and_the_window_after_it(it: StoreUnderTest) -> None:
+    wait_ms, first = 10_000_000, it.attempt()
+    it.begin(first)
+    it.finish(first, Outcome.RETRYING, wait_ms)
+    it.clock.advance(wait_ms + first.window_ms - 1)
+    equal(it.begin(it.attempt(holder="h2")), Begun.STALE)
+
+    it.clock.advance(1)
+
+    equal(it.begin(it.attempt(holder="h2")), Begun.RUN)
+
+
+def a_retry_that_was_not_published_may_begin_again(it: StoreUnderTest) -> None:
+    it.begin(it.attempt())
+    it.finish(it.attempt(), Outcome.RETRYING, wait_ms=1000)
+
+    it.finish(it.attempt(), Outcome.INTERRUPTED)
+
+    equal(it.begin(it.attempt(holder="h2")), Begun.RUN)
+
+
+def a_run_is_remembered_for_its_window_from_its_last_renewal(it: StoreUnderTest) -> None:
+    first = it.attempt(window_ms=1000)
+    it.begin(first)
+    for _ in range(3):
+        it.clock.advance(TTL_MS - 1)
+        equal(it.renew(first), Renewed.KEPT)
+
+    it.clock.advance(TTL_MS + 999)
+
+    equal(it.begin(replace(first, holder="h2")), Begun.TWIN)
+
+
+def tokens_only_grow_also_in_one_millisecond_or_against_the_clock(it: StoreUnderTest) -> None:
+    tokens = []
+    for number, step_ms in enumerate((0, 0, -1000, 0, 5000)):
+        it.clock.advance(step_ms)
+        attempt = it.attempt(f"run{number}", f"h{number}")
+        tokens.append(it.store.begin(attempt, close_if_busy=False, grace_ms=0).token)
+        it.finish(attempt, Outcome.SUCCEEDED)
+
+    equal(tokens, sorted(set(tokens)))
+
+
 def an_interrupted_run_may_begin_again_at_once(it: StoreUnderTest) -> None:
     it.begin(it.attempt(holder="h1"))
     equal(it.finish(it.attempt(holder="h1"), Outcome.INTERRUPTED), Finished.RECORDED)
@@ -214,6 +261,10 @@ RUN_CHECKS = (
     a_second_publish_within_the_window_finds_the_record,
     a_retry_waits_for_its_attempt_and_older_ones_are_stale,
     an_interrupted_run_may_begin_again_at_once,
+    a_retry_is_remembered_for_its_wait_and_the_window_after_it,
+    a_retry_that_was_not_published_may_begin_again,
+    a_run_is_remembered_for_its_window_from_its_last_renewal,
+    tokens_only_grow_also_in_one_millisecond_or_against_the_clock,
     an_end_recorded_twice_is_recorded_once,
     after_its_window_a_message_is_refused,
 )

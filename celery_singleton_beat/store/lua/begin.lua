@@ -31,15 +31,7 @@ local function close(outcome)
   write_run(KEYS[3], {'done', attempt, holder, 0, 0, kept_after(not_after, window),
                       run and run[7] or 0, outcome, 0})
   note(outcome)
-end
-
--- For how long a lease that is over is its holder's all the same; noted where nobody has asked.
-local function notice_left(record, deadline_at, notice_at, write)
-  if record[deadline_at] <= now and record[notice_at] == 0 then
-    record[notice_at] = now + NOTICE
-    write()
-  end
-  return math.max(record[deadline_at], record[notice_at]) - now
+  if redis.call('ZREM', KEYS[9], ARGV[15]) == 1 then redis.call('HDEL', KEYS[10], ARGV[15]) end
 end
 
 if not run then
@@ -48,7 +40,7 @@ if not run then
     return answer('REFUSED')
   end
   local spent = once > 0 and split(redis.call('GET', KEYS[11]), 2)
-  if spent and tonumber(spent[1]) >= math.floor(now / once) then
+  if spent and math.floor(tonumber(spent[1]) / once) >= math.floor(now / once) then
     close('spent')
     return answer('SPENT')
   end
@@ -93,7 +85,9 @@ local starts = run and run[7] + 1 or 1
 local token = take(KEYS[3], KEYS[4], KEYS[2], name, attempt, holder, ARGV[12], ttl, window,
                    not_after, starts)
 if once > 0 and not run then
-  redis.call('SET', KEYS[11], join(int(math.floor(now / once)), ARGV[15]), 'PX', int(2 * once))
+  -- Another task may look at it with a longer interval.
+  local keep = math.max(redis.call('PTTL', KEYS[11]), 2 * once)
+  redis.call('SET', KEYS[11], join(int(now), ARGV[15]), 'PX', int(keep))
 end
 if ARGV[22] and ARGV[22] ~= '' then
   redis.call('ZADD', KEYS[9], int(now + ttl + NOTICE), ARGV[15])

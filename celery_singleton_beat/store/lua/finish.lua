@@ -6,26 +6,6 @@
 --   ttl ms if the lock is kept between retries (0 = it is not)
 -- Answer: {epoch, verdict …}
 local answer = {epoch}
-
--- What is left of a lock when its holder ends: as a rule, nothing.
-local function let_go(at, lock_key, outcome)
-  local lock, until_ms = read_lock(lock_key), 0
-  if not lock or lock[1] ~= ARGV[at + 2] then return end
-  if outcome == 'retrying' then
-    local ttl = tonumber(ARGV[at + 12])
-    if ttl > 0 then until_ms = now + tonumber(ARGV[at + 6]) + ttl end
-  elseif outcome and outcome ~= 'interrupted' then
-    until_ms = lock[4] + tonumber(ARGV[at + 11])
-  end
-  if until_ms > now then
-    lock[3], lock[5] = until_ms, until_ms
-    write_lock(lock_key, KEYS[2], ARGV[at], lock)
-  else
-    redis.call('DEL', lock_key)
-    redis.call('ZREM', KEYS[2], ARGV[at])
-  end
-end
-
 for i = 1, (#KEYS - 5) / 2 do
   local at, run_key, lock_key = 13 * i - 6, KEYS[2 * i + 4], KEYS[2 * i + 5]
   local attempt, id = tonumber(ARGV[at + 1]), ARGV[at + 7]
@@ -33,13 +13,18 @@ for i = 1, (#KEYS - 5) / 2 do
   local outcome, wait = ARGV[at + 5], tonumber(ARGV[at + 6])
   local run = read_run(run_key)
   local verdict = 'RECORDED'
+  local function free(ended)
+    local ttl = tonumber(ARGV[at + 12])
+    let_go(lock_key, KEYS[2], ARGV[at], ARGV[at + 2], ended, tonumber(ARGV[at + 11]),
+           ttl > 0 and wait + ttl or 0)
+  end
   if not run or run[3] ~= ARGV[at + 2] then
     verdict = 'LOST'
-    let_go(at, lock_key, nil)
+    free(nil)
   elseif run[1] == 'done' then
-    let_go(at, lock_key, run[8])
+    free(run[8])
   else
-    let_go(at, lock_key, outcome)
+    free(outcome)
     if run[8] ~= outcome then
       tell(KEYS[5], ARGV[6], outcome, ARGV[at + 8], ARGV[at + 9], id, ARGV[at + 1],
            ARGV[at + 10], '')

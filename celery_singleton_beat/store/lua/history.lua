@@ -4,7 +4,9 @@
 -- ARGV 6 limit
 -- Answer: {epoch, fact …}
 local answer = {epoch}
-for i, item in ipairs(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', tonumber(ARGV[6]))) do
+-- Asked for none, Redis answers with no list at all.
+local items = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', tonumber(ARGV[6])) or {}
+for i, item in ipairs(items) do
   answer[i + 1] = item[2][2]
 end
 return cjson.encode(answer)

@@ -63,6 +63,33 @@ local function extend(run_key, lock_key, index, name, run, lock, ttl, window, no
   write_lock(lock_key, index, name, lock)
 end
 
+-- For how long a lease that is over is its holder's all the same; noted where nobody has asked.
+local function notice_left(record, deadline_at, notice_at, write)
+  if record[deadline_at] <= now and record[notice_at] == 0 then
+    record[notice_at] = now + NOTICE
+    write()
+  end
+  return math.max(record[deadline_at], record[notice_at]) - now
+end
+
+-- What is left of a lock when its holder ends: as a rule, nothing. `hold` is for how long it
+-- is kept between retries (0 = it is not).
+local function let_go(lock_key, index, name, holder, outcome, at_least, hold)
+  local lock, until_ms = read_lock(lock_key), 0
+  if not lock or lock[1] ~= holder then return end
+  if outcome and outcome ~= 'interrupted' then
+    until_ms = math.min(lock[4], now) + at_least
+    if outcome == 'retrying' and hold > 0 then until_ms = math.max(until_ms, now + hold) end
+  end
+  if until_ms > now then
+    lock[3], lock[5] = until_ms, until_ms
+    write_lock(lock_key, index, name, lock)
+  else
+    redis.call('DEL', lock_key)
+    redis.call('ZREM', index, name)
+  end
+end
+
 -- A message has arrived: whatever the answer is, the beats need not wait for it.
 local function arrived(awaited, published, progress, run, entry, scheduled)
   redis.call('ZREM', awaited, run)

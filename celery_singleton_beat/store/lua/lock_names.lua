@@ -3,6 +3,9 @@
 -- KEYS 1 meta, 2 locks
 -- ARGV 6 limit
 -- Answer: {epoch, name …}
+local answer = {epoch}
 local names = redis.call('ZREVRANGEBYSCORE', KEYS[2], '+inf', '(' .. int(now), 'LIMIT', 0,
                          tonumber(ARGV[6]))
-return cjson.encode({epoch, unpack(names)})
+-- Not by unpack: there may be more of them than it can carry.
+for i, name in ipairs(names) do answer[i + 1] = name end
+return cjson.encode(answer)

@@ -65,11 +65,12 @@ local function expect(zsets, hashes)
   for _, key in ipairs(hashes) do redis.call('HLEN', key) end
 end
 
--- A fact for the history (protocol/history.py), unless its limit is 0.
+-- A fact for the history (protocol/history.py), unless its limit is 0. No promise rests on
+-- one: where it cannot be written, the step that it tells of is finished all the same.
 local function tell(key, limit, kind, entry, scheduled, run, attempt, by, note)
   if limit == '0' then return end
   local fact = cjson.encode({int(now), kind, entry, scheduled, run, attempt, by, note})
-  redis.call('XADD', key, 'MAXLEN', '~', limit, '*', 'f', fact)
+  redis.pcall('XADD', key, 'MAXLEN', '~', limit, '*', 'f', fact)
 end
 
 local function next_fence()

@@ -17,7 +17,7 @@ for i = 1, (#KEYS - 4) / 2 do
       verdict = 'UNKNOWN'
     elseif tonumber(meta[4]) * 1000 < had_token then
       verdict = 'LOST'
-    elseif lock and lock[3] > now and lock[1] ~= holder then
+    elseif lock and lock[1] ~= holder then
       verdict = 'LOST'
     else
       verdict = 'RESTORED'

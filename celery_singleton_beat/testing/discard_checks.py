@@ -1,0 +1,146 @@
+"""What every store promises of messages that will not be executed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from celery_singleton_beat.protocol.awaited import Awaited
+from celery_singleton_beat.protocol.claim import Settlement
+from celery_singleton_beat.protocol.run import NOTICE_MS, Begun, Finished, Outcome, Renewed
+from celery_singleton_beat.testing.harness import START_MS, TTL_MS, StoreUnderTest, equal
+
+
+def a_discarded_message_never_begins(it: StoreUnderTest) -> None:
+    it.store.discard(it.attempt(), "revoked")
+
+    equal(it.begin(it.attempt(holder="h2")), Begun.DONE)
+    equal(it.begin(it.attempt("other", "h3")), Begun.RUN)
+
+
+def a_discard_never_touches_a_run_that_lives(it: StoreUnderTest) -> None:
+    it.begin(it.attempt(message="m"))
+    it.clock.advance(TTL_MS - 1)
+
+    it.store.discard(it.attempt(holder="h2"), "expired")
+
+    equal(it.kinds(), ["started"])
+    equal(it.begin(it.attempt("other", "h3")), Begun.BUSY)
+    equal(it.renew(it.attempt()), Renewed.KEPT)
+    it.clock.advance(TTL_MS + NOTICE_MS)
+    equal([one.run for one in it.reclaimed()], ["run"])
+
+
+def a_discard_gives_notice_to_a_holder_that_was_cut_off(it: StoreUnderTest) -> None:
+    it.begin(it.attempt())
+    it.clock.advance(10 * TTL_MS)
+
+    it.store.discard(it.attempt(holder="h2"), "expired")
+    it.clock.advance(NOTICE_MS - 1)
+    it.store.discard(it.attempt(holder="h3"), "expired")
+
+    equal(it.renew(it.attempt()), Renewed.KEPT)
+    it.clock.advance(TTL_MS)
+    it.store.discard(it.attempt(holder="h4"), "expired")
+    equal(it.finish(it.attempt(), Outcome.SUCCEEDED), Finished.RECORDED)
+
+
+def a_discard_after_the_notice_closes_what_crashed(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS + 100 * TTL_MS)
+    it.crash(it.attempt(message="m"))
+
+    it.store.discard(it.attempt(holder="h2"), "revoked")
+
+    equal(int(it.claim().has_overdue), 0)
+    equal(it.reclaimed(), [])
+    equal(it.renew(it.attempt()), Renewed.LOST)
+    equal(it.begin(it.attempt(holder="h3")), Begun.DONE)
+    equal(it.begin(it.attempt("other", "h4")), Begun.RUN)
+
+
+def a_discard_closes_an_interrupted_run_at_once(it: StoreUnderTest) -> None:
+    it.begin(it.attempt(message="m"))
+    it.finish(it.attempt(message="m"), Outcome.INTERRUPTED)
+
+    it.store.discard(it.attempt(holder="h2"), "revoked")
+
+    it.clock.advance(NOTICE_MS)
+    equal(it.reclaimed(), [])
+    equal(it.begin(it.attempt(holder="h3")), Begun.DONE)
+
+
+def a_discard_leaves_what_waits_for_a_later_attempt(it: StoreUnderTest) -> None:
+    it.begin(it.attempt())
+    it.finish(it.attempt(), Outcome.RETRYING)
+
+    it.store.discard(it.attempt(holder="h2"), "expired")
+
+    equal(it.begin(it.attempt(holder="h3", attempt=1)), Begun.RUN)
+
+
+def a_discarded_retry_never_begins_and_frees_its_key(it: StoreUnderTest) -> None:
+    it.begin(it.attempt(holds_retries=True))
+    it.finish(it.attempt(holds_retries=True), Outcome.RETRYING, wait_ms=60_000)
+
+    it.store.discard(it.attempt(holder="h2", attempt=1, holds_retries=True), "revoked")
+
+    equal(it.begin(it.attempt(holder="h3", attempt=1)), Begun.DONE)
+    equal(it.begin(it.attempt("other", "h4")), Begun.RUN)
+
+
+def a_discard_leaves_the_key_of_another_alone(it: StoreUnderTest) -> None:
+    it.begin(it.attempt())
+    it.finish(it.attempt(), Outcome.INTERRUPTED)
+    it.begin(it.attempt("other", "h2"))
+
+    it.store.discard(it.attempt(holder="h3"), "revoked")
+
+    equal(it.renew(it.attempt("other", "h2")), Renewed.KEPT)
+
+
+def a_discard_leaves_the_end_of_a_run_as_it_is(it: StoreUnderTest) -> None:
+    it.begin(it.attempt())
+    it.finish(it.attempt(), Outcome.SUCCEEDED)
+
+    it.store.discard(it.attempt(holder="h2"), "expired")
+
+    equal(it.kinds(), ["started", "succeeded"])
+    equal(it.finish(it.attempt(), Outcome.SUCCEEDED), Finished.RECORDED)
+
+
+def a_discarded_message_is_awaited_no_longer(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS)
+    claim = it.claim().claims[0]
+    awaited = Awaited("run", "x", START_MS, 7000, 60_000)
+    it.store.settle("a", [Settlement("x", claim.slot.fence, claim.slot, (awaited,))])
+    attempt = it.attempt(entry="x", scheduled_ms=START_MS, is_awaited=True)
+
+    it.store.discard(attempt, "expired")
+
+    it.clock.advance(7000)
+    equal(it.store.recall(limit=5, hold_ms=1000), [])
+
+
+def the_record_of_a_discarded_message_is_kept_for_its_window(it: StoreUnderTest) -> None:
+    attempt = it.attempt(window_ms=60_000)
+    it.store.discard(attempt, "expired")
+    it.clock.advance(59_999)
+    equal(it.begin(replace(attempt, holder="h2")), Begun.DONE)
+
+    it.clock.advance(1)
+
+    equal(it.begin(replace(attempt, holder="h2")), Begun.RUN)
+
+
+DISCARD_CHECKS = (
+    a_discarded_message_never_begins,
+    a_discard_never_touches_a_run_that_lives,
+    a_discard_gives_notice_to_a_holder_that_was_cut_off,
+    a_discard_after_the_notice_closes_what_crashed,
+    a_discard_closes_an_interrupted_run_at_once,
+    a_discard_leaves_what_waits_for_a_later_attempt,
+    a_discarded_retry_never_begins_and_frees_its_key,
+    a_discard_leaves_the_key_of_another_alone,
+    a_discard_leaves_the_end_of_a_run_as_it_is,
+    a_discarded_message_is_awaited_no_longer,
+    the_record_of_a_discarded_message_is_kept_for_its_window,
+)

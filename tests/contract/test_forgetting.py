@@ -1,0 +1,241 @@
+"""What both stores promise when they forget: all at once, or what is too old."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import redis
+
+from celery_singleton_beat.errors import StoreCorrupt
+from celery_singleton_beat.protocol.run import (
+    GRACE_MS,
+    NOTICE_MS,
+    Attempt,
+    Begun,
+    Finished,
+    Lock,
+    Outcome,
+    Renewed,
+)
+from celery_singleton_beat.store.memory_store import MemoryStore
+from celery_singleton_beat.store.port import Renewal
+from celery_singleton_beat.store.redis_store import RedisStore
+from celery_singleton_beat.store.redis_wire import Wire
+from celery_singleton_beat.testing import START_MS, FakeClock, StoreUnderTest
+from celery_singleton_beat.testing.harness import TTL_MS
+
+Forget = Callable[[], None]
+
+
+@pytest.fixture(params=["memory", "redis"])
+def forgetful(request: pytest.FixtureRequest) -> tuple[StoreUnderTest, Forget]:
+    """A store that has been used, and what makes it forget everything."""
+    clock = FakeClock()
+    if request.param == "memory":
+        memory = MemoryStore(clock)
+        it, forget = StoreUnderTest(memory, clock), memory.forget
+    else:
+        url = request.getfixturevalue("redis_url")
+        store = _redis_store(url, "forgetful", clock)
+        it = StoreUnderTest(store, clock)
+
+        def forget() -> None:
+            with redis.Redis.from_url(url) as client:
+                for key in client.scan_iter("{forgetful}*"):
+                    client.delete(key)
+
+        forget()
+    it.begin(it.attempt("earlier", "h0", key="another"))
+    return it, forget
+
+
+def _redis_store(url: str, prefix: str, clock: FakeClock, history: int = 100) -> RedisStore:
+    return RedisStore(Wire(url), prefix=prefix, app="app", history=history, now_ms=clock)
+
+
+def test_nothing_is_discarded_before_those_who_live_came_back(
+    forgetful: tuple[StoreUnderTest, Forget],
+) -> None:
+    it, forget = forgetful
+    it.clock.advance(1000)
+    forget()
+
+    it.store.discard(it.attempt(holder="h2"), "expired")
+    it.clock.advance(TTL_MS - 1)
+    it.store.discard(it.attempt(holder="h3"), "expired")
+
+    assert it.kinds() == []
+    assert it.renew(it.attempt(), token=START_MS * 1000) is Renewed.RESTORED
+
+
+def test_what_nobody_came_back_for_is_discarded_in_the_end(
+    forgetful: tuple[StoreUnderTest, Forget],
+) -> None:
+    it, forget = forgetful
+    forget()
+    it.store.discard(it.attempt(), "expired")
+
+    it.clock.advance(TTL_MS)
+    it.store.discard(it.attempt(), "expired")
+
+    assert it.begin(it.attempt(holder="h2")) is Begun.DONE
+
+
+def test_nothing_begins_for_one_ttl_in_a_store_that_forgot(
+    forgetful: tuple[StoreUnderTest, Forget],
+) -> None:
+    it, forget = forgetful
+    forget()
+    it.store.lock_names(1)
+
+    for left_ms in (TTL_MS, 1):
+        it.clock.now_ms = START_MS + TTL_MS - left_ms
+        answer = it.store.begin(it.attempt(), close_if_busy=True, grace_ms=TTL_MS)
+        assert (answer.verdict, answer.wait_ms) == (Begun.WAIT, left_ms)
+    it.clock.advance(1)
+
+    assert it.begin(it.attempt()) is Begun.RUN
+
+
+def test_a_history_of_no_facts_writes_nothing(redis_url: str) -> None:
+    clock = FakeClock()
+    store = _redis_store(redis_url, "silent", clock, history=0)
+    it = StoreUnderTest(store, clock)
+
+    it.begin(it.attempt())
+    it.renew(it.attempt("nobody", "h2"))
+    store.unlock("key", "op")
+    store.discard(it.attempt("other", "h3"), "expired")
+
+    assert store.history(10) == []
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.exists(store.keys.history) == 0
+
+
+def test_a_history_keeps_about_as_many_facts_as_it_is_told_to(redis_url: str) -> None:
+    clock = FakeClock()
+    store = _redis_store(redis_url, "trimmed", clock, history=200)
+    it = StoreUnderTest(store, clock)
+
+    for number in range(500):
+        store.discard(it.attempt(f"run{number}"), "expired")
+
+    facts = store.history(10_000)
+    # Redis drops whole nodes of a stream, of a hundred entries each.
+    assert 200 <= len(facts) <= 300
+    assert [fact.run for fact in facts[:200]] == [f"run{n}" for n in range(499, 299, -1)]
+
+
+def test_the_last_run_of_an_interval_is_remembered_for_the_longest_that_asked(
+    redis_url: str,
+) -> None:
+    clock = FakeClock()
+    store = _redis_store(redis_url, "intervals", clock)
+    it = StoreUnderTest(store, clock)
+    it.begin(it.attempt("hourly", "h1", once_ms=3_600_000))
+    store.unlock("key", "op")
+    clock.advance(60_000)
+
+    it.begin(it.attempt("minutely", "h2", once_ms=60_000))
+
+    with redis.Redis.from_url(redis_url) as client:
+        assert 7_000_000 < client.pttl(store.keys.spent("key")) <= 7_200_000
+
+
+def test_a_lease_is_restored_with_all_that_its_holder_was_known_by(
+    forgetful: tuple[StoreUnderTest, Forget],
+) -> None:
+    it, forget = forgetful
+    it.clock.advance(1000)
+    forget()
+    second = it.attempt(holder="h2", attempt=1, owner="pod|1")
+
+    token = it.store.renew([Renewal(second, START_MS * 1000)])[0].token
+
+    deadline_ms = it.clock.now_ms + TTL_MS
+    restored = Lock("h2", token, deadline_ms, it.clock.now_ms, "pod|1")
+    assert it.store.locks(["key"]).locks == (restored,)
+    it.clock.advance(2 * TTL_MS)
+    assert it.begin(it.attempt(holder="h3")) is Begun.STALE
+
+
+def test_no_message_is_left_of_what_has_ended(redis_url: str) -> None:
+    clock = FakeClock()
+    store = _redis_store(redis_url, "messages", clock)
+    it = StoreUnderTest(store, clock)
+    ends = [_finishes, _is_discarded, _gives_way, _is_published_again]
+
+    for number, end in enumerate(ends):
+        it.begin(it.attempt("lives", f"alive{number}", key=f"other{number}", message="kept"))
+        one = it.attempt(f"run{number}", f"h{number}", key=f"key{number}", message="m")
+        it.begin(one)
+        end(it, one)
+
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        assert client.hkeys(store.keys.messages) == ["lives"]
+        assert client.zrange(store.keys.crashable, 0, -1) == ["lives"]
+
+
+def _finishes(it: StoreUnderTest, attempt: Attempt) -> None:
+    it.finish(attempt, Outcome.SUCCEEDED)
+
+
+def _is_discarded(it: StoreUnderTest, attempt: Attempt) -> None:
+    it.finish(attempt, Outcome.INTERRUPTED)
+    it.store.discard(replace(attempt, holder="another"), "revoked")
+
+
+def _gives_way(it: StoreUnderTest, attempt: Attempt) -> None:
+    it.finish(attempt, Outcome.INTERRUPTED)
+    it.begin(it.attempt("in its way", "in its way", key=attempt.key))
+    it.begin(replace(attempt, holder="another"), close_if_busy=True)
+
+
+def _is_published_again(it: StoreUnderTest, attempt: Attempt) -> None:
+    it.finish(attempt, Outcome.INTERRUPTED)
+    it.clock.advance(NOTICE_MS)
+    it.store.rerun(it.reclaimed(), "beat")
+
+
+def test_records_are_dropped_by_the_server_when_they_say_nothing_more(redis_url: str) -> None:
+    clock = FakeClock()
+    store = _redis_store(redis_url, "expiry", clock)
+    it = StoreUnderTest(store, clock)
+    attempt = it.attempt(once_ms=60_000)
+
+    it.begin(attempt)
+
+    with redis.Redis.from_url(redis_url) as client:
+        left_ms = [client.pttl(key(name)) for key, name in (
+            (store.keys.run, "run"), (store.keys.lock, "key"), (store.keys.spent, "key"),
+        )]  # fmt: skip
+    expected_ms = [TTL_MS + attempt.window_ms, TTL_MS + GRACE_MS, 120_000]
+    assert all(
+        expected - 10_000 < left <= expected
+        for expected, left in zip(expected_ms, left_ms, strict=True)
+    )
+
+
+def test_a_store_names_more_locks_than_a_script_can_unpack(redis_url: str) -> None:
+    clock = FakeClock()
+    store = _redis_store(redis_url, "many-locks", clock)
+    with redis.Redis.from_url(redis_url) as client:
+        client.zadd(store.keys.locks, {f"key{n}": START_MS + 1 for n in range(20_000)})
+
+    assert len(store.lock_names(20_000)) == 20_000
+
+
+def test_a_history_that_cannot_be_written_stops_no_run(redis_url: str) -> None:
+    clock = FakeClock()
+    store = _redis_store(redis_url, "foreign-history", clock)
+    it = StoreUnderTest(store, clock)
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(store.keys.history, "foreign")
+
+    assert it.begin(it.attempt()) is Begun.RUN
+    assert it.finish(it.attempt(), Outcome.SUCCEEDED) is Finished.RECORDED
+
+    with pytest.raises(StoreCorrupt):
+        store.history(10)
