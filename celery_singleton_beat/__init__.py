@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from celery_singleton_beat.adapters.extension import subscribe
+    from celery_singleton_beat.adapters.lock_service import LockService
     from celery_singleton_beat.adapters.scheduler import SingletonScheduler
     from celery_singleton_beat.adapters.task import SingletonTask
     from celery_singleton_beat.engine.lease import Lease
@@ -38,6 +39,7 @@ __all__ = [
     "ForeignStore",
     "Lease",
     "LeaseLost",
+    "LockService",
     "Locked",
     "RecurrenceError",
     "SingletonBeatError",
@@ -58,6 +60,7 @@ _HOMES: Final = {
     "ForeignStore": "errors",
     "Lease": "engine.lease",
     "LeaseLost": "errors",
+    "LockService": "adapters.lock_service",
     "Locked": "errors",
     "RecurrenceError": "errors",
     "SingletonBeatError": "errors",
