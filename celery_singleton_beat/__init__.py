@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from celery_singleton_beat.adapters.extension import subscribe
+    from celery_singleton_beat.adapters.lock_service import LockService
     from celery_singleton_beat.adapters.scheduler import SingletonScheduler
     from celery_singleton_beat.adapters.task import SingletonTask
     from celery_singleton_beat.engine.lease import Lease
@@ -40,6 +41,7 @@ __all__ = [
     "GivenUp",
     "Lease",
     "LeaseLost",
+    "LockService",
     "Locked",
     "RecurrenceError",
     "SingletonBeatError",
@@ -61,6 +63,7 @@ _HOMES: Final = {
     "GivenUp": "errors",
     "Lease": "engine.lease",
     "LeaseLost": "errors",
+    "LockService": "adapters.lock_service",
     "Locked": "errors",
     "RecurrenceError": "errors",
     "SingletonBeatError": "errors",

@@ -101,6 +101,11 @@ class Extension:
     @cached_property
     def store(self) -> Store:
         """The store. It connects when it is first asked something."""
+        # Threads that ask for it at once get the same one: one in memory is all that they share.
+        one: Store = vars(self).setdefault("store", self._new_store())
+        return one
+
+    def _new_store(self) -> Store:
         if self.is_in_memory:
             return MemoryStore()
         settings = self.settings
@@ -118,11 +123,15 @@ class Extension:
         )
         return RedisStore(wire, prefix=self.prefix, app=self.app_name, history=settings.history)
 
-    @cached_property
+    @property
     def instance(self) -> str:
         """This process's name in listings. Unique even where the configured one is shared."""
-        name = self.settings.instance_id or socket.gethostname()
-        return f"{name}:{os.getpid()}:{os.urandom(3).hex()}"
+        made: dict[int, str] = self.__dict__.setdefault("_instances", {})
+        pid = os.getpid()
+        if pid not in made:
+            name = self.settings.instance_id or socket.gethostname()
+            made.setdefault(pid, f"{name}:{pid}:{os.urandom(3).hex()}")
+        return made[pid]
 
     @cached_property
     def guard(self) -> Guard:

@@ -158,8 +158,9 @@ class MemoryRuns(MemoryCore):
 
     def locks(self, names: Sequence[str]) -> LocksAnswer:
         with self._guard:
-            now_ms = self._enter()
-            return LocksAnswer(now_ms, tuple(self._lock(name, now_ms) for name in names))
+            now_ms, epoch = self._enter(), self._state.epoch
+            locks = tuple(self._lock(name, now_ms) for name in names)
+            return LocksAnswer(now_ms, locks, epoch.born_ms if epoch and epoch.reborn else 0)
 
     def unlock(self, name: str, by: str) -> bool:
         with self._guard:

@@ -141,10 +141,15 @@ class Crashed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LocksAnswer:
-    """Locks by the order of the question; None where a key is free."""
+    """Locks by the order of the question; None where a key is free.
+
+    ``reborn_ms`` is when a store began that has forgotten what was before, 0 if it
+    has not: for a while a key without a lock may be a live holder's all the same.
+    """
 
     now_ms: int
     locks: tuple[Lock | None, ...]
+    reborn_ms: int = 0
 
 
 class Store(Protocol):

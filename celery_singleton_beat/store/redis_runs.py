@@ -167,9 +167,9 @@ class RedisRuns(RedisScripts):
 
     def locks(self, names: Sequence[str]) -> LocksAnswer:
         keys = self.keys
-        now_ms, *texts = self._call("locks", (keys.meta, *map(keys.lock, names)), ())
+        now_ms, reborn_ms, *texts = self._call("locks", (keys.meta, *map(keys.lock, names)), ())
         locks = tuple(Lock.from_text(text) if text else None for text in texts)
-        return LocksAnswer(int(now_ms), locks)
+        return LocksAnswer(int(now_ms), locks, int(reborn_ms))
 
     def unlock(self, name: str, by: str) -> bool:
         keys = self.keys
