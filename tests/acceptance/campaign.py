@@ -88,7 +88,7 @@ class Campaign:
         while self._called < self._plan.runs or self._again:
             self._storm.tick()
             self._call_what_is_due()
-            self._hear(min(self._storm.until_next_s, 0.05))
+            self._hear(min(max(self._storm.until_next_s, 0.001), 0.05))
         self._storm.end()
         self._drain()
 
@@ -187,6 +187,6 @@ def carry_out(plan: Plan, make_redis: Callable[..., EmbeddedServer]) -> Outcome:
         campaign.conduct()
         storm.stop_workers()
         written = campaign_resource.read(resource)
-        ledger = Ledger(witness.facts(), written, storm.faults, campaign.sent, ttl_s=TTL_S)
+        ledger = Ledger(witness.facts(), written, storm, campaign.sent, ttl_s=TTL_S)
         faults = [fault.told(begun_ns) for fault in storm.faults]
         return Outcome(ledger, campaign.turned_away, campaign.restarts_to_drain, faults)

@@ -8,10 +8,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tests.acceptance.campaign_resource import LEAVE, Write, overlaps
-from tests.acceptance.campaign_storm import STORE, Fault
+from tests.acceptance.campaign_storm import STORE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
+
+    from tests.acceptance.campaign_storm import Fault, Storm
 
 # What tells how far a run's message is.
 STATIONS = {"sent", "received", "begin", "end", "handled", "RunPostponed"}
@@ -41,17 +43,17 @@ class Ledger:
         self,
         facts: Iterable[dict[str, Any]],
         writes: dict[str, list[Write]],
-        faults: list[Fault],
+        storm: Storm,
         sent: Collection[str],
         *,
         ttl_s: float,
     ) -> None:
         self.facts, self.writes, self.sent = list(facts), writes, set(sent)
-        self._faults, self._ttl_ns = faults, int(ttl_s * 1e9)
+        self._faults, self._ttl_ns = storm.faults, int(ttl_s * 1e9)
         self._of_run: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for fact in sorted(self.facts, key=lambda fact: fact["at_ns"]):
             self._of_run[fact.get("run") or fact.get("key", "")].append(fact)
-        self.bodies = _bodies(self.facts)
+        self.bodies = _bodies(self.facts, storm.gone_ns)
         self.completed: defaultdict[str, list[Write]] = defaultdict(list)
         for write in (write for of_key in writes.values() for write in of_key):
             if write.step == LEAVE and write.accepted:
@@ -175,8 +177,8 @@ class Ledger:
         ]
 
 
-def _bodies(facts: list[dict[str, Any]]) -> list[Body]:
-    """In the order of their beginnings."""
+def _bodies(facts: list[dict[str, Any]], gone_ns: Mapping[str, int]) -> list[Body]:
+    """In the order of their beginnings; without an end: until its process is known dead."""
     ends = {fact["body"]: fact["at_ns"] for fact in facts if fact["kind"] == "end"}
     deaths = {
         (fact["dead_pid"], fact["dead_born"]): fact["died_ns"]
@@ -190,7 +192,9 @@ def _bodies(facts: list[dict[str, Any]]) -> list[Body]:
             fact["worker"],
             fact["campaign_body"],
             fact["at_ns"],
-            ends.get(fact["body"], deaths.get((fact["pid"], fact["born"]))),
+            ends.get(fact["body"])
+            or deaths.get((fact["pid"], fact["born"]))
+            or gone_ns.get(fact["worker"]),
         )
         for fact in facts
         if fact["kind"] == "begin"

@@ -87,6 +87,7 @@ class Storm:
         self._bag: list[Callable[[], bool]] = []
         self._down: set[str] = set()
         self.faults: list[Fault] = []
+        self.gone_ns: dict[str, int] = {}
         self.is_over = False
         self.places = [Place(line, self._start(line)) for line in lines]
         for place in self.places:
@@ -103,7 +104,12 @@ class Storm:
         return BROKER not in self._down
 
     def tick(self) -> None:
-        """Do what is due."""
+        """Do what is due, and what an init system would: start again whoever has ended."""
+        for place in self.places:
+            if not place.worker.running and not place.is_struck:
+                # kombu's Redis transport does not survive every loss of its broker.
+                self._end_fault(self._note("ended by itself", place.worker.name))
+                self._replace(place)
         while self._agenda and self._agenda[0][0] <= time.monotonic():
             heapq.heappop(self._agenda)[2]()
 
@@ -117,11 +123,12 @@ class Storm:
         """A new worker in every place: the old ones are asked to end."""
         for place in self.places:
             place.worker.terminate()
-            place.worker = self._start(place.line)
+            self._replace(place)
 
     def stop_workers(self) -> None:
         for place in self.places:
             place.worker.terminate(30)
+            self.gone_ns[place.worker.name] = clock_ns()
 
     # Faults: each tells whether there was somebody to strike ---------------------------------
 
@@ -154,9 +161,8 @@ class Storm:
         if place is None:
             return False
         fault = self._note("kill main and children", place.worker.name, outlived=False)
-        place.worker.kill()
-        self._end_fault(fault)
         self._replace(place)
+        self._end_fault(fault)
         return True
 
     def _freeze_worker(self) -> bool:
@@ -265,9 +271,8 @@ class Storm:
         if orphans and time.monotonic() < until and not self.is_over:
             self._at(LOOK_SECONDS, lambda: self._watch(place, fault, orphans, until))
             return
-        place.worker.kill()
-        self._end_fault(fault)
         self._replace(place)
+        self._end_fault(fault)
 
     def _note_freeze(self, place: Place, kind: str, **counts_as: bool) -> None:
         place.is_struck = True
@@ -280,6 +285,8 @@ class Storm:
         place.is_struck = False
 
     def _replace(self, place: Place) -> None:
+        place.worker.kill()
+        self.gone_ns[place.worker.name] = clock_ns()
         place.worker, place.is_struck = self._start(place.line), False
 
     def _start(self, line: FaultProxy) -> Proc:
