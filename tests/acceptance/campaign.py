@@ -10,23 +10,25 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import redis
 from kombu.exceptions import OperationalError
 
+from celery_singleton_beat.demo.server import HOST
 from tests.acceptance import campaign_resource
 from tests.acceptance.campaign_app import OURS, TASK, VARIABLE, make_app
+from tests.acceptance.campaign_faults import BROKER, STORE
 from tests.acceptance.campaign_ledger import Ledger
-from tests.acceptance.campaign_storm import BROKER, STORE, Storm
+from tests.acceptance.campaign_storm import Storm
 from tests.acceptance.deployment import CONF
 from tests.rig.processes import CeleryRig, Processes
 from tests.rig.proxy import FaultProxy
 from tests.rig.witness import Witness, clock_ns, record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from celery_singleton_beat.demo.server import EmbeddedServer
+    from tests.acceptance.campaign_faults import Server
 
 WORKERS = 3
 TTL_S: float = CONF["singleton_beat_lock_ttl"]
@@ -36,6 +38,9 @@ SILENCE_S = 20.0
 # Longer than a message is neither in a queue nor noted as unacknowledged.
 PAUSE_S = 3.0
 DRAINED_WITHIN_S = 180.0
+AMQP_PORT = 5672
+# A message counts as sent when the broker has it on record.
+CONFIRMED = {"broker_transport_options": {"confirm_publish": True}}
 
 
 @dataclass
@@ -98,7 +103,7 @@ class Campaign:
         while not self.sent <= self.done and time.monotonic() < deadline:
             if self._hears_news(PAUSE_S):
                 continue
-            if not self._left_in_broker():
+            if not self._is_anything_left():
                 return
             if self._hears_news(SILENCE_S):
                 continue
@@ -107,10 +112,15 @@ class Campaign:
             self.restarts_to_drain += 1
             self._storm.renew_workers()
 
-    def _left_in_broker(self) -> int:
-        """How many messages wait in the queue, or are with a worker and not acknowledged."""
+    def _is_anything_left(self) -> bool:
+        """Whether a message waits, or is with a worker and not acknowledged; if nobody knows: yes.
+
+        RabbitMQ does not tell of those that are with workers.
+        """
+        if not self._broker_url.startswith("redis:"):
+            return True
         with redis.Redis.from_url(self._broker_url) as broker:
-            return broker.llen("celery") + broker.hlen("unacked")
+            return bool(broker.llen("celery") or broker.hlen("unacked"))
 
     @property
     def _called(self) -> int:
@@ -163,10 +173,34 @@ class Campaign:
         self._seen = len(facts)
 
 
-def carry_out(plan: Plan, make_redis: Callable[..., EmbeddedServer]) -> Outcome:
-    """A campaign on servers, workers and a witness of its own."""
-    servers = {BROKER: make_redis(appendonly=True), STORE: make_redis(appendonly=True)}
-    given = {"side": plan.side, "broker": servers[BROKER].url(), "conf": CONF}
+class DistantBroker:
+    """A broker that stays up, at the end of a line that can be lost. For AMQP."""
+
+    def __init__(self, url: str) -> None:
+        at = urlsplit(url)
+        self._line = FaultProxy(at.port or AMQP_PORT, at.hostname or HOST)
+        self._url = url.replace(f":{at.port}", f":{self._line.port}")
+
+    def url(self) -> str:
+        """The broker's, through the line."""
+        return self._url
+
+    def kill(self) -> None:
+        self._line.refuse()
+
+    def restart(self) -> None:
+        """Break every connection; new ones are served."""
+        self._line.reset()
+        self._line.heal()
+
+    def close(self) -> None:
+        self._line.close()
+
+
+def carry_out(plan: Plan, broker: EmbeddedServer | DistantBroker, store: EmbeddedServer) -> Outcome:
+    """A campaign with workers and a witness of its own, on servers that nobody else needs."""
+    conf = CONF | CONFIRMED if _is_amqp(broker) else CONF
+    given = {"side": plan.side, "broker": broker.url(), "conf": conf}
     with contextlib.ExitStack() as stack:
         seen, resource, cwd = (
             stack.enter_context(tempfile.TemporaryDirectory(prefix=f"campaign-{what}-"))
@@ -174,14 +208,15 @@ def carry_out(plan: Plan, make_redis: Callable[..., EmbeddedServer]) -> Outcome:
         )
         witness = stack.enter_context(contextlib.closing(Witness(seen)))
         processes = stack.enter_context(contextlib.closing(Processes(witness)))
-        lines = [FaultProxy(servers[STORE].port) for _ in range(WORKERS)]
+        lines = [FaultProxy(store.port) for _ in range(WORKERS)]
         for line in lines:
             stack.callback(line.close)
         env = {VARIABLE: json.dumps(given), "CAMPAIGN_RESOURCE": resource}
         rig = CeleryRig(processes, "tests.acceptance.campaign_app", env, cwd)
         timing = {"every_s": plan.fault_every_s, "ttl_s": TTL_S}
+        servers: dict[str, Server] = {BROKER: broker, STORE: store}
         storm = Storm(rig, random.Random(plan.seed), witness, lines, servers, **timing)
-        app = stack.enter_context(contextlib.closing(make_app(given, servers[STORE].url())))
+        app = stack.enter_context(contextlib.closing(make_app(given, store.url())))
         begun_ns = clock_ns()
         campaign = Campaign(plan, storm, witness, app)
         campaign.conduct()
@@ -190,3 +225,7 @@ def carry_out(plan: Plan, make_redis: Callable[..., EmbeddedServer]) -> Outcome:
         ledger = Ledger(witness.facts(), written, storm, campaign.sent, ttl_s=TTL_S)
         faults = [fault.told(begun_ns) for fault in storm.faults]
         return Outcome(ledger, campaign.turned_away, campaign.restarts_to_drain, faults)
+
+
+def _is_amqp(broker: EmbeddedServer | DistantBroker) -> bool:
+    return broker.url().startswith("amqp:")

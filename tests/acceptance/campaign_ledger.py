@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from tests.acceptance.campaign_faults import STORE
 from tests.acceptance.campaign_resource import LEAVE, Write, overlaps
-from tests.acceptance.campaign_storm import STORE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from tests.acceptance.campaign_storm import Fault, Storm
+    from tests.acceptance.campaign_faults import Fault
+    from tests.acceptance.campaign_storm import Storm
 
 # What tells how far a run's message is.
-STATIONS = {"sent", "received", "begin", "end", "handled", "RunPostponed"}
+STATIONS = {"received", "begin", "end", "handled", "RunPostponed"}
 LET_GO = {"DuplicateDropped", "RunSkipped"}
 
 
@@ -83,7 +84,11 @@ class Ledger:
         }
 
     def at_once(self) -> dict[tuple[str, str], bool]:
-        """Pairs of bodies of one key that were alive at once; whether a fault explains it."""
+        """Pairs of bodies of one key that were alive at once; whether a fault explains it.
+
+        A body that is frozen, or whose worker cannot renew its lease, cannot be stopped by anybody:
+        the resource stops its effect, and `check()` tells it so.
+        """
         found = {}
         of_lock: defaultdict[str, list[Body]] = defaultdict(list)
         for body in self.bodies:
@@ -91,7 +96,8 @@ class Ledger:
                 if earlier.outlasts(body):
                     since_ns = earlier.began_ns - self._ttl_ns
                     faults = self._faults_of(earlier.worker, since_ns, body.began_ns)
-                    found[earlier.body, body.body] = any(fault.outlived for fault in faults)
+                    pair = f"{earlier.run} {earlier.worker}", f"{body.run} {body.worker}"
+                    found[pair] = any(fault.outlived for fault in faults)
             of_lock[body.lock].append(body)
         return found
 
@@ -149,6 +155,8 @@ class Ledger:
         if kinds & LET_GO:
             return False
         stations = [fact for fact in self._of_run[run] if fact["kind"] in STATIONS]
+        if not stations:
+            return True
         last = stations[-1]
         if last["kind"] == "handled":
             # Queued again before it was let go, or put back.

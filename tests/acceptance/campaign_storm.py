@@ -13,47 +13,22 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.acceptance.campaign_app import STORE_VARIABLE, WORKER_VARIABLE
+from tests.acceptance.campaign_faults import BROKER, Fault
 from tests.rig.proxy import TO_CLIENT, TO_SERVER
 from tests.rig.witness import born, clock_ns
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from celery_singleton_beat.demo.server import EmbeddedServer
+    from tests.acceptance.campaign_faults import Server
     from tests.rig.processes import CeleryRig, Proc, Process
     from tests.rig.proxy import Direction, FaultProxy
     from tests.rig.witness import Witness
 
 QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 CHILDREN = 3
-STORE, BROKER = "store", "broker"
 LOOK_SECONDS = 0.1
-
-
-@dataclass
-class Fault:
-    """What was done to whom: a worker's name, the store or the broker. Times as the witness's.
-
-    `outlived`: a body can go on while its lease ends. `cuts_off`: a body's end may go unrecorded.
-    """
-
-    kind: str
-    target: str
-    from_ns: int
-    outlived: bool
-    cuts_off: bool
-    until_ns: int | None = None
-
-    def told(self, since_ns: int) -> str:
-        """A line for whoever reads along."""
-        at_s = (self.from_ns - since_ns) / 1e9
-        for_s = ((self.until_ns or self.from_ns) - self.from_ns) / 1e9
-        return f"{at_s:7.1f} s  {self.target}: {self.kind}, {for_s:.1f} s"
-
-    def touches(self, from_ns: int, until_ns: int) -> bool:
-        """Whether it was in effect at any time between these."""
-        return self.from_ns <= until_ns and (self.until_ns is None or self.until_ns >= from_ns)
 
 
 @dataclass
@@ -74,7 +49,7 @@ class Storm:
         chance: random.Random,
         witness: Witness,
         lines: Sequence[FaultProxy],
-        servers: dict[str, EmbeddedServer],
+        servers: Mapping[str, Server],
         *,
         every_s: float,
         ttl_s: float,
