@@ -16,9 +16,11 @@ from tests.benchmarks import (
     lateness,
     older_celery,
     peers_rate,
+    renewal,
     startup,
     takeover,
     task_cost,
+    task_peers,
 )
 from tests.benchmarks.rounds import Bench
 from tests.benchmarks.servers import Servers, private_servers
@@ -35,6 +37,8 @@ BENCHMARKS: dict[str, tuple[Callable[[Bench], list[Table]], str | None]] = {
     "startup": (startup.run, startup.__doc__),
     "takeover": (takeover.run, takeover.__doc__),
     "task-cost": (task_cost.run, task_cost.__doc__),
+    "task-peers": (task_peers.run, task_peers.__doc__),
+    "renewal": (renewal.run, renewal.__doc__),
 }
 NEEDS_LINUX = "some figures (memory, CPU of workers) are read from /proc: Linux only"
 

@@ -17,10 +17,16 @@ import redis
 from celery import Celery, Task
 from celery.beat import PersistentScheduler
 
+from tests.benchmarks import protections
+
 VARIABLE = "SINGLETON_BENCHMARK_APP"
 NOOP = "benchmark.noop"
+KEYED = "benchmark.keyed"
+HELD = "benchmark.held"
 MARK = "benchmark.mark"
 MARKS = "benchmark:marks"
+GO = "benchmark:go"
+HELD_AT_MOST_S = 120
 STOCK_DUE_HEADER = "benchmark_due_ms"
 
 
@@ -45,7 +51,7 @@ class AppSpec:
     store_url: str
     timetables: tuple[Timetable, ...] = ()
     result_backend: str | None = None
-    singleton_task: bool = False
+    protection: str = protections.PLAIN
     named: bool = False  # messages tell their entry whichever scheduler sends them
     conf: dict[str, Any] = field(default_factory=dict)
 
@@ -85,7 +91,10 @@ def make_app(spec: AppSpec) -> Celery:
         worker_hijack_root_logger=False,
         **spec.conf,
     )
-    app.task(_noop, name=NOOP, **_protection(spec))
+    protection, store_url = spec.protection, spec.store_url
+    protections.add_task(app, _noop, NOOP, protection, store_url)
+    protections.add_task(app, _keyed, KEYED, protection, store_url, lock_key="keyed:{key}")
+    protections.add_task(app, _held, HELD, protection, store_url, lock_key="held:{key}")
     app.task(_mark, name=MARK, bind=True)
     return app
 
@@ -97,16 +106,20 @@ def spec_from_environment() -> AppSpec:
     return AppSpec(**raw)
 
 
-def _protection(spec: AppSpec) -> dict[str, Any]:
-    if not spec.singleton_task:
-        return {}
-    from celery_singleton_beat import SingletonTask  # noqa: PLC0415 (not for the plain side)
-
-    return {"base": SingletonTask}
-
-
 def _noop() -> None:
     """Do nothing: what remains is the cost of dispatching and running."""
+
+
+def _keyed(key: str) -> None:
+    """Do nothing, one at a time for each key."""
+
+
+def _held(key: str) -> None:
+    """Tell that it has begun, and hold the key for as long as the measuring takes."""
+    given = spec_from_environment()
+    with redis.Redis.from_url(given.broker_url, socket_timeout=HELD_AT_MOST_S + 5) as client:
+        client.lpush(MARKS, json.dumps({"name": key}))
+        client.blpop([f"{GO}:{key}"], timeout=HELD_AT_MOST_S)
 
 
 def _mark(self: Task, name: str) -> None:
