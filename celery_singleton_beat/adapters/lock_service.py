@@ -21,7 +21,7 @@ from celery_singleton_beat.adapters.lock_keys import described, key_maker
 from celery_singleton_beat.engine.lock import HandLease, HandLock, HandLocks
 from celery_singleton_beat.errors import ConfigurationError, Locked, StoreUnavailable
 from celery_singleton_beat.protocol.key_text import bounded
-from celery_singleton_beat.settings import check_lock_ttl
+from celery_singleton_beat.setting_checks import check_lock_ttl
 
 if TYPE_CHECKING:
     from celery import Celery
