@@ -63,7 +63,11 @@ class SingletonRequest(Request):
         reason = "revoked" if self.id in revoked_tasks else "expired"
         is_revoked = bool(super().revoked())
         if is_revoked and not was_known and is_singleton(self.task):
-            discard(self.task.app, self._request_dict, str(self.hostname or ""), reason)
+            try:
+                attempt = new_attempt(self.task, self._request_dict, self._args, self._kwargs)
+                discard(self.task.app, attempt, reason)
+            except Exception:
+                logger.debug("The run of a discarded message was not closed", exc_info=True)
         return is_revoked
 
     def on_failure(
