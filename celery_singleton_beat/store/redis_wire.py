@@ -75,6 +75,7 @@ class Wire:
             "socket_connect_timeout": connect_timeout_ms / 1000,
             "socket_timeout": socket_timeout_ms / 1000,
             "protocol": 2,
+            "max_connections": 1 << 20,  # one for each thread that asks; the default is a hundred
             **keepalive,
             **(options or {}),
             "encoding": "utf-8",
@@ -108,8 +109,10 @@ class Wire:
                 command = ("EVALSHA", script.sha, str(len(keys)), *keys, json.dumps(args))
                 text = self._ask(connection, script, _packed(command))
             except BaseException:
-                # Also when interrupted: a late reply must not meet the next question.
+                # Also when interrupted: a late reply must not meet the next question. It is kept
+                # all the same: the pool counts what it makes, and never makes more than so many.
                 connection.disconnect()
+                self._idle.append(connection)
                 raise
             self._idle.append(connection)
         except ResponseError as error:

@@ -173,6 +173,23 @@ def test_an_answer_that_was_lost_is_told_when_asked_again(
     assert (again.verdict, again.starts) == (Begun.RUN, 1)
 
 
+def test_a_store_that_was_asked_in_vain_a_thousand_times_answers_when_it_is_back(
+    make_redis: Callable[..., EmbeddedServer],
+) -> None:
+    """F7: a driver's pool counts what it makes, and makes a hundred unless told otherwise."""
+    server = make_redis(appendonly=True)
+    store = store_at(server.url(), options={"max_connections": 3})
+    begin(store)
+    server.kill()
+
+    for _ in range(1000):
+        with pytest.raises(StoreUnavailable, match="refused|closed"):
+            begin(store)
+    server.restart()
+
+    assert begin(store) is Begun.RUN
+
+
 def test_scripts_that_the_server_forgot_are_loaded_again(redis_url: str) -> None:
     store = store_at(redis_url)
     claim(store)
