@@ -225,11 +225,14 @@ class Dispatcher:
         done = [one.run for one in overdue if one.entry not in self._timings]
         publications = [Publication(one.occurrence(now_ms), now_ms) for one in known]
         deliveries = self._publisher.publish(publications, lambda: not self._is_over(asked_ms))
+        again = []
         for one, delivery in zip(known, deliveries, strict=True):
-            if delivery.sent in (Sent.SENT, Sent.FAILED):
-                done.append(one.run)
             if delivery.sent is Sent.SENT:
+                again.append(one.run)
                 self._events.emit(happened.OccurrenceRecalled(one.entry, one.scheduled_ms, one.run))
+            elif delivery.sent is Sent.FAILED:
+                done.append(one.run)
+        self._store.dismiss(again, self._replica)
         self._store.dismiss(done)
 
     def _rerun(self, asked_ms: int) -> None:

@@ -99,11 +99,23 @@ class MemorySlots(MemoryCore):
                     state.awaited[run] = now_ms + one.deadline_ms
             return recalled
 
-    def dismiss(self, runs: Sequence[str]) -> None:
+    def dismiss(self, runs: Sequence[str], published_by: str = "") -> None:
         if not runs:
             return
         with self._guard:
-            self._enter()
+            now_ms = self._enter()
+            known = [self._state.published.get(run) for run in runs] if published_by else []
+            for one in filter(None, known):
+                self._note(
+                    Fact(
+                        now_ms,
+                        "published_again",
+                        one.entry,
+                        one.scheduled_ms,
+                        one.run,
+                        by=published_by,
+                    )
+                )
             for run in runs:
                 self._state.awaited.pop(run, None)
                 self._state.published.pop(run, None)

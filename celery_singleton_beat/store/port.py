@@ -164,8 +164,8 @@ class Store(Protocol):
     def recall(self, *, limit: int, hold_ms: int) -> list[Awaited]:
         """Take overdue awaited occurrences, to publish them again; they are held meanwhile."""
 
-    def dismiss(self, runs: Sequence[str]) -> None:
-        """Wait no longer for these runs to begin."""
+    def dismiss(self, runs: Sequence[str], published_by: str = "") -> None:
+        """Wait no longer for these runs to begin; with a name, they were published again by it."""
 
     def slots(self, entries: Sequence[str]) -> SlotsAnswer:
         """Read slots."""

@@ -82,10 +82,11 @@ class RedisSlots(RedisScripts):
         )
         return [Awaited.from_text(run, text) for run, text in pairs(found)]
 
-    def dismiss(self, runs: Sequence[str]) -> None:
+    def dismiss(self, runs: Sequence[str], published_by: str = "") -> None:
         keys = self.keys
         for batch in batches(runs):
-            self._call("dismiss", (keys.meta, keys.awaited, keys.published), batch)
+            names = (keys.meta, keys.awaited, keys.published, keys.history)
+            self._call("dismiss", names, (published_by, self._history, *batch))
 
     def slots(self, entries: Sequence[str]) -> SlotsAnswer:
         keys = self.keys

@@ -183,7 +183,7 @@ def test_a_store_that_was_asked_in_vain_a_thousand_times_answers_when_it_is_back
     server.kill()
 
     for _ in range(1000):
-        with pytest.raises(StoreUnavailable, match="refused|closed"):
+        with pytest.raises(StoreUnavailable, match=r"refused|closed"):
             begin(store)
     server.restart()
 

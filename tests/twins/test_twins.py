@@ -139,9 +139,12 @@ class Twins(RuleBasedStateMachine):
     def recalls(self, limit: int) -> None:
         self.both("recall", limit=limit, hold_ms=STEP_MS)
 
-    @rule(runs=st.lists(st.sampled_from(["run1", "run3"]), max_size=2))
-    def dismisses(self, runs: list[str]) -> None:
-        self.both("dismiss", runs)
+    @rule(
+        runs=st.lists(st.sampled_from(["run1", "run3"]), max_size=2, unique=True),
+        by=st.sampled_from(["", "r1"]),
+    )
+    def dismisses(self, runs: list[str], by: str) -> None:
+        self.both("dismiss", runs, by)
 
     @rule(replica=replicas)
     def leaves(self, replica: str) -> None:

@@ -326,6 +326,8 @@ def test_an_occurrence_that_the_broker_lost_is_published_again_once(it: Deployme
     (again,) = it.heard(happened.OccurrenceRecalled)
     assert isinstance(again, happened.OccurrenceRecalled)
     assert again.scheduled_ms == lost_ms
+    told = [f.scheduled_ms for f in it.store.history(1000) if f.kind == "published_again"]
+    assert told == [lost_ms]
     first, second = (o for o in it.broker.sent if o.scheduled_ms == lost_ms)
     assert first.task_id("p") == second.task_id("p")
 
