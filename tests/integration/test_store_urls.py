@@ -56,7 +56,18 @@ def test_tls_and_an_acl_user_with_only_what_is_needed(
     server.command(
         *("ACL", "SETUSER", "beat", "on", ">p@ss:word/", "~{csb:urls}:*", "-@all"),
         *("+evalsha", "+script|load", "+select", "+ping", "+time", "+hget", "+hset", "+hmget"),
-        *("+hdel", "+hlen", "+hgetall", "+get", "+set", "+del", "+exists", "+zadd", "+zrem"),
+        *(
+            "+hdel",
+            "+hlen",
+            "+hgetall",
+            "+get",
+            "+set",
+            "+del",
+            "+exists",
+            "+pttl",
+            "+zadd",
+            "+zrem",
+        ),
         *("+zcard", "+zrange", "+zscore", "+zrangebyscore", "+zrevrangebyscore"),
         *("+zremrangebyscore", "+xadd", "+xrevrange"),
     )

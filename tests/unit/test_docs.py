@@ -243,3 +243,19 @@ def test_the_readme_shows_the_first_example() -> None:
     assert shown is not None
     assert run is not None
     assert shown[0] == run[0]
+
+
+def test_an_acl_user_may_do_what_the_scripts_do_and_nothing_else() -> None:
+    """S0-06: least rights, named in full."""
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    block = next(code for code in text.split("```") if "-@all" in code)
+    scripts = (ROOT / "celery_singleton_beat" / "store" / "lua").glob("*.lua")
+    called = {
+        name.lower()
+        for script in scripts
+        for name in re.findall(r"redis\.p?call\('(\w+)'", script.read_text(encoding="utf-8"))
+    }
+
+    allowed = set(re.findall(r"\+([a-z]+)", block))
+
+    assert allowed == called | {"evalsha", "script", "select", "ping"}
