@@ -76,7 +76,8 @@ def test_tls_and_an_acl_user_with_only_what_is_needed(
         *("ACL", "SETUSER", "beat", "on", ">p@ss:word/", "~{csb:urls}:*", "-@all"),
         *("+evalsha", "+script|load", "+select", "+ping", "+time", "+hget", "+hset", "+hmget"),
         *("+hdel", "+hlen", "+hgetall", "+get", "+set", "+del", "+exists", "+zadd", "+zrem"),
-        *("+zcard", "+zrange", "+zrangebyscore", "+zremrangebyscore"),
+        *("+zcard", "+zscore", "+zrange", "+zrangebyscore", "+zrevrangebyscore"),
+        *("+zremrangebyscore", "+xadd", "+xrevrange"),
     )
     trusting = {"singleton_beat_redis_options": {"ssl_ca_certs": pem}}
     url = f"rediss://beat:p%40ss%3Aword%2F@{HOST}:{port}/2"
