@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,6 +158,29 @@ def test_the_upkeep_jobs_are_planned_and_run(
     )
 
 
+def test_a_frozen_holders_late_write_is_refused(
+    start: Callable[[str], CeleryRig], tmp_path: Path
+) -> None:
+    """F5: by the table, which compares fencing numbers; the lock alone cannot."""
+    rig = start("fencing")
+    late = rig.worker()
+    rig.run("call", "fencing.count", "--args", '["apples", 5]', name="call first").wait_ended(30)
+    old = fence_of(late.wait_for(r"counting apples, fence \d+", 30))
+    late.freeze(group=True)
+    successor = rig.worker()
+    rig.run("call", "fencing.count", "--args", '["apples", 0]', name="call next").wait_ended(30)
+
+    new = fence_of(successor.wait_for(r"counted apples, fence \d+", 60))
+    late.thaw()
+    refused = late.wait_for(r"refused: apples .* fence \d+", 60)
+
+    assert new > old
+    assert fence_of(refused) == old
+    with closing(sqlite3.connect(tmp_path / "stock.sqlite3")) as stock:
+        rows = stock.execute("SELECT * FROM stock").fetchall()
+    assert rows == [("apples", f"as counted by {successor.name}@rig", new)]
+
+
 def planned_times(app: Celery, *entries: str) -> list[datetime]:
     """When the store looks at entries next, as the running beat left it there."""
     store: Any = extension_of(app).store
@@ -179,3 +204,8 @@ def locks(app: Celery, task: str) -> tuple[str | None, float]:
     """A task's lock key, and its TTL in seconds."""
     options = app.tasks[task].singleton_options
     return options.lock_key, options.lock_ttl_ms / 1000
+
+
+def fence_of(line: str) -> int:
+    """The fencing number in a line of a worker's log."""
+    return int(re.findall(r"fence (\d+)", line)[0])
