@@ -89,7 +89,7 @@ def renew(  # noqa: PLR0911  # one return for each answer
     if run is None:
         if had_token == 0:
             return held, Renewed.UNKNOWN
-        if born_ms * 1000 < had_token:
+        if born_ms * 1000 <= had_token:
             return held, Renewed.LOST
         if lock is not None and lock.holder != attempt.holder:
             return held, Renewed.LOST

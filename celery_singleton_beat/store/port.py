@@ -141,10 +141,12 @@ class Crashed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LocksAnswer:
-    """Locks by the order of the question; None where a key is free.
+    """Locks by the order of the question; None where nobody holds the key.
 
-    ``reborn_ms`` is when a store began that has forgotten what was before, 0 if it
-    has not: for a while a key without a lock may be a live holder's all the same.
+    One whose deadline is not after ``now_ms`` is over, and still its holder's
+    while nobody else takes it: it may be renewed. ``reborn_ms`` is when a store
+    began that has forgotten what was before, 0 if it has not: for a while a key
+    without a lock may be a live holder's all the same.
     """
 
     now_ms: int
@@ -186,7 +188,11 @@ class Store(Protocol):
         """Record how attempts ended, and free their keys."""
 
     def discard(self, attempt: Attempt, reason: str) -> None:
-        """Close the record of a run whose message will not be executed."""
+        """Close the record of a run whose message will not be executed, unless it lives.
+
+        A holder whose lease is over gets notice first, as from ``begin``; for a
+        TTL after a store forgot everything, nothing is closed.
+        """
 
     def reclaim(self, *, limit: int, hold_ms: int) -> list[Crashed]:
         """Take runs whose worker died, to publish their messages again; held meanwhile."""
@@ -201,7 +207,10 @@ class Store(Protocol):
         """Read locks."""
 
     def unlock(self, name: str, by: str) -> bool:
-        """Free a key, whoever holds it; tell whether somebody did. It is noted in the history."""
+        """Free a key, whoever holds it; tell whether somebody did (see ``LocksAnswer``).
+
+        It is noted in the history.
+        """
 
     def history(self, limit: int) -> list[Fact]:
         """Read the last facts, the newest first."""

@@ -26,7 +26,8 @@ def a_key_is_held_for_at_least_as_long_as_asked_from_its_begin(it: StoreUnderTes
         it.clock.advance(1000)
         equal(it.finish(short, outcome), Finished.RECORDED)
         it.clock.advance(1000)
-        equal(it.finish(short, outcome), Finished.RECORDED)
+        # Its main process may say it again, and know no better.
+        equal(it.finish(short, Outcome.INTERRUPTED), Finished.RECORDED)
         other = it.attempt(f"after {outcome.value}", f"after {outcome.value}")
 
         answer = it.store.begin(other, close_if_busy=False, grace_ms=0)
@@ -182,7 +183,7 @@ def a_restored_lease_is_lost_to_whoever_had_the_key_since(it: StoreUnderTest) ->
     it.begin(it.attempt("two", "h2"))
     it.clock.advance(10 * TTL_MS)
 
-    equal(it.renew(it.attempt("one", "h1"), token=START_MS * 1000), Renewed.LOST)
+    equal(it.renew(it.attempt("one", "h1"), token=START_MS * 1000 - 1), Renewed.LOST)
 
     equal(it.renew(it.attempt("two", "h2")), Renewed.KEPT)
 

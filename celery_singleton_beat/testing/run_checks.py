@@ -127,6 +127,18 @@ def renewing_what_never_began_does_nothing(it: StoreUnderTest) -> None:
     equal(it.renew(it.attempt("other", "h2")), Renewed.ENDED)
 
 
+def only_a_holder_is_told_its_token(it: StoreUnderTest) -> None:
+    attempt, other = it.attempt(), it.attempt("other", "h2")
+    token = it.store.begin(attempt, close_if_busy=False, grace_ms=0).token
+    late = replace(attempt, holder="late")
+    asked = [Renewal(attempt, token), Renewal(late, token), Renewal(other, 0)]
+    equal([answer.token for answer in it.store.renew(asked)], [token, 0, 0])
+
+    it.finish(attempt, Outcome.SUCCEEDED)
+
+    equal(it.store.renew(asked[:1])[0].token, 0)
+
+
 def a_forgotten_lease_is_restored_with_a_higher_token(it: StoreUnderTest) -> None:
     it.clock.advance(1000)
     it.begin(it.attempt("elsewhere", "h0", key="another"))
@@ -140,8 +152,7 @@ def a_forgotten_lease_is_restored_with_a_higher_token(it: StoreUnderTest) -> Non
 
 
 def a_lease_that_is_gone_from_a_store_that_remembers_is_lost(it: StoreUnderTest) -> None:
-    it.store.leave("nobody")
-    it.clock.advance(1000)
+    # Its first token bears the very millisecond in which the store's memory began.
     answer = it.store.begin(it.attempt(), close_if_busy=False, grace_ms=0)
     it.clock.advance(10 * TTL_MS + it.attempt().window_ms)
 
@@ -256,6 +267,7 @@ RUN_CHECKS = (
     renewal_keeps_a_lease_for_as_long_as_it_goes_on,
     a_late_renewal_is_kept_only_if_nobody_had_the_key,
     renewing_what_never_began_does_nothing,
+    only_a_holder_is_told_its_token,
     a_forgotten_lease_is_restored_with_a_higher_token,
     a_lease_that_is_gone_from_a_store_that_remembers_is_lost,
     a_second_publish_within_the_window_finds_the_record,

@@ -159,6 +159,7 @@ def test_a_lease_is_restored_with_all_that_its_holder_was_known_by(
     assert it.store.locks(["key"]).locks == (restored,)
     it.clock.advance(2 * TTL_MS)
     assert it.begin(it.attempt(holder="h3")) is Begun.STALE
+    assert it.begin(it.attempt(holder="h4", attempt=1)) is Begun.TWIN
 
 
 def test_no_message_is_left_of_what_has_ended(redis_url: str) -> None:

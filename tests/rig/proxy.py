@@ -138,8 +138,13 @@ class FaultProxy:
 
     async def _refuse(self) -> None:
         if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+            listener, self._listener = self._listener, None
+            for listening in listener.sockets:
+                self._loop.remove_reader(listening.fileno())
+            # A server that is closed under an accept leaves its socket open (CPython gh-109564).
+            for _ in range(5):
+                await asyncio.sleep(0)
+            listener.close()
         await self._reset(lambda _: True)
 
     async def _settle(self) -> None:
