@@ -46,7 +46,7 @@ def begin_run(task: SingletonTask, request: Context, args: Any, kwargs: Any) -> 
                 run.heartbeat.board,
                 run.index,
                 close_if_busy=closes,
-                grace_ms=extension.settings.lock_ttl_ms,
+                grace_ms=max(extension.settings.lock_ttl_ms, run.attempt.ttl_ms),
             )
         except StoreError as error:
             if extension.guard.is_first_failure():

@@ -83,13 +83,13 @@ def renew(  # noqa: PLR0911  # one return for each answer
     between: it is lost. A holder that was given a token (``had_token``, 0 for
     none) by a store that has forgotten everything since (it was born later,
     at ``born_ms``) takes its key back, with a higher token, unless another run
-    has, or had, it since.
+    has, or may have had, it since: in such a store nothing begins for one TTL.
     """
     run, lock = _live(held.run, now_ms), held.lock
     if run is None:
         if had_token == 0:
             return held, Renewed.UNKNOWN
-        if born_ms * 1000 <= had_token:
+        if born_ms * 1000 <= had_token or born_ms + attempt.ttl_ms <= now_ms:
             return held, Renewed.LOST
         if lock is not None and lock.holder != attempt.holder:
             return held, Renewed.LOST
@@ -110,8 +110,10 @@ def finish(
     """Record how an attempt ended and free its key; only its holder may.
 
     After ``retrying`` the run waits for the attempt ``attempt.attempt + 1``,
-    which is due in ``wait_ms``; after ``interrupted`` the same attempt may
-    begin again at once. A repeat answers the same.
+    which is due in ``wait_ms``; one that has not come a TTL after that may have
+    been lost with its worker, and the attempt before may begin again. After
+    ``interrupted`` the same attempt may begin again at once. A repeat answers the
+    same.
     """
     run = _live(held.run, now_ms)
     is_ours = run is not None and run.holder == attempt.holder
@@ -138,7 +140,7 @@ def discard(held: Held, attempt: Attempt, *, now_ms: int) -> tuple[Held, bool]:
     if run is not None:
         if run.state is State.DONE or attempt.attempt < run.attempt:
             return held, False
-        if run.deadline_ms > 0:
+        if run.state is State.OPEN and run.deadline_ms > 0:
             run = _noticed(run, now_ms)
             if left_ms(run, now_ms) > 0:
                 return replace(held, run=run), False
@@ -167,9 +169,11 @@ def _meet_run(
     elif run.state is State.DONE:
         is_repeat = run.holder == attempt.holder
         verdict = _REPEATED.get(run.outcome, Begun.DONE) if is_repeat else Begun.DONE
-    elif attempt.attempt < run.attempt:
+    elif attempt.attempt < run.attempt and not _is_before_retry(run, attempt):
         verdict = Begun.STALE
-    elif run.state is State.OPEN and run.holder != attempt.holder:
+    elif attempt.attempt < run.attempt or (
+        run.state is State.OPEN and run.holder != attempt.holder
+    ):
         if run.deadline_ms > 0:
             run = _noticed(run, now_ms)
         if left_ms(run, now_ms) > 0:
@@ -177,6 +181,14 @@ def _meet_run(
         elif 0 < attempt.max_starts <= run.starts - attempt.attempt:
             return _closed(run, attempt, Outcome.GIVEN_UP, now_ms), Begun.GIVEN_UP
     return run, verdict
+
+
+def _is_before_retry(run: Run, attempt: Attempt) -> bool:
+    """Tell whether this is the attempt that asked for the retry which the run waits for.
+
+    The retry may never have been published: then this message is all that is left.
+    """
+    return run.state is State.WAITING and attempt.attempt == run.attempt - 1
 
 
 def _meet_lock(
@@ -252,11 +264,13 @@ def _closed(run: Run | None, attempt: Attempt, outcome: Outcome, now_ms: int) ->
 def _run_after(run: Run, attempt: Attempt, outcome: Outcome, now_ms: int, wait_ms: int) -> Run:
     ended = replace(run, deadline_ms=0, notice_ms=0, outcome=outcome.value)
     if outcome is Outcome.RETRYING:
+        deadline_ms = now_ms + wait_ms + attempt.ttl_ms
         return replace(
             ended,
             state=State.WAITING,
             attempt=attempt.attempt + 1,
-            keep_until_ms=max(attempt.not_after_ms, now_ms + wait_ms + attempt.window_ms),
+            deadline_ms=deadline_ms,
+            keep_until_ms=_kept_open(attempt, deadline_ms),
         )
     if outcome is Outcome.INTERRUPTED:
         # Also after "retrying": the retry may never have been published.

@@ -48,7 +48,7 @@ class Begun(Enum):
     RUN = "RUN"  # it holds the key; go
     DONE = "DONE"  # this run has ended already
     STALE = "STALE"  # a message of an attempt that is over
-    TWIN = "TWIN"  # this very run is alive elsewhere
+    TWIN = "TWIN"  # this very run is alive elsewhere, or waits for its retry
     BUSY = "BUSY"  # another run holds the key
     SPENT = "SPENT"  # this key has had its run of this interval
     GIVEN_UP = "GIVEN_UP"  # its workers died as often as it may be begun

@@ -110,6 +110,9 @@ class MemoryRuns(MemoryCore):
                 if verdict is Finished.RECORDED and held.run:
                     if held.run.outcome == Outcome.INTERRUPTED.value:
                         self._put_off(ending.attempt.run, now_ms + NOTICE_MS)
+                    elif held.run.outcome == Outcome.RETRYING.value:
+                        # The retry may never have been published.
+                        self._put_off(ending.attempt.run, held.run.deadline_ms + NOTICE_MS)
                     else:
                         self._drop_message(ending.attempt.run)
                 verdicts.append(verdict)

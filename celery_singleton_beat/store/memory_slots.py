@@ -79,8 +79,11 @@ class MemorySlots(MemoryCore):
                     self._put(name, after)
                     self._await(settlement, now_ms)
                 verdicts.append(verdict)
+                has_moved = after is not None and after is not before
+                is_ours = verdict in (Settled.CONFIRMED, Settled.STALE)
                 for told in settlement.told:
-                    if verdict is not Settled.LOST or told.kind == "published":
+                    # What was published is so, whoever has the slot by now; a repeat tells nothing.
+                    if has_moved or (not is_ours and told.kind == "published"):
                         kind, scheduled_ms, run, by, note = told
                         self._note(Fact(now_ms, kind, name, scheduled_ms, run, 0, by, note))
             return verdicts

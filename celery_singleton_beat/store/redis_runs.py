@@ -106,7 +106,8 @@ class RedisRuns(RedisScripts):
                     attempt.scheduled_ms,
                     attempt.owner,
                     attempt.at_least_ms,
-                    attempt.ttl_ms if attempt.holds_retries else 0,
+                    attempt.ttl_ms,
+                    int(attempt.holds_retries),
                 )
             shared = (keys.meta, keys.locks, keys.crashable, keys.messages, keys.history)
             answer = self._call(

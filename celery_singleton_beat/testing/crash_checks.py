@@ -155,7 +155,7 @@ def an_interrupted_run_is_reclaimed_after_a_notice(it: StoreUnderTest) -> None:
 
 def what_has_ended_is_not_reclaimed(it: StoreUnderTest) -> None:
     it.plan(x=START_MS + 100 * _DEAD_MS)
-    for outcome in (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.RETRYING):
+    for outcome in (Outcome.SUCCEEDED, Outcome.FAILED):
         kept = _kept(it, outcome.value, outcome.value)
         it.begin(kept)
         it.finish(kept, outcome)
@@ -164,6 +164,18 @@ def what_has_ended_is_not_reclaimed(it: StoreUnderTest) -> None:
 
     equal(int(it.claim().has_overdue), 0)
     equal(it.reclaimed(), [])
+
+
+def a_retry_that_never_comes_is_reclaimed(it: StoreUnderTest) -> None:
+    kept = _kept(it, "run", "h1")
+    it.begin(kept)
+    it.finish(kept, Outcome.RETRYING, wait_ms=60_000)
+    it.clock.advance(60_000 + kept.ttl_ms + NOTICE_MS - 1)
+    equal(it.reclaimed(), [])
+
+    it.clock.advance(1)
+
+    equal([one.run for one in it.reclaimed()], ["run"])
 
 
 def what_gave_way_or_was_given_up_is_not_reclaimed(it: StoreUnderTest) -> None:
@@ -262,6 +274,7 @@ CRASH_CHECKS = (
     what_began_after_it_was_published_again_can_be_reclaimed_anew,
     an_interrupted_run_is_reclaimed_after_a_notice,
     what_has_ended_is_not_reclaimed,
+    a_retry_that_never_comes_is_reclaimed,
     what_gave_way_or_was_given_up_is_not_reclaimed,
     the_end_of_a_holder_that_lost_leaves_the_message_of_the_next,
     a_run_is_given_up_when_its_workers_died_too_often,

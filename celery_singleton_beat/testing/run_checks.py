@@ -163,17 +163,33 @@ def a_retry_waits_for_its_attempt_and_older_ones_are_stale(it: StoreUnderTest) -
     it.begin(it.attempt(holder="h1"))
     it.finish(it.attempt(holder="h1"), Outcome.RETRYING, wait_ms=60_000)
 
-    equal(it.begin(it.attempt(holder="h2", attempt=0)), Begun.STALE)
+    answer = it.store.begin(it.attempt(holder="h2"), close_if_busy=False, grace_ms=0)
+    equal((answer.verdict, answer.wait_ms), (Begun.TWIN, 60_000 + TTL_MS))
     equal(it.begin(it.attempt(holder="h3", attempt=1)), Begun.RUN)
+    equal(it.begin(it.attempt(holder="h2", attempt=0)), Begun.STALE)
     equal(it.finish(it.attempt(holder="h1"), Outcome.FAILED), Finished.LOST)
+
+
+def a_retry_that_never_comes_lets_the_attempt_before_it_begin_again(it: StoreUnderTest) -> None:
+    it.begin(it.attempt(holder="h1"))
+    it.finish(it.attempt(holder="h1"), Outcome.RETRYING, wait_ms=60_000)
+    it.clock.advance(60_000 + TTL_MS)
+
+    equal(it.begin(it.attempt(holder="h2", attempt=0)), Begun.TWIN)
+    it.clock.advance(NOTICE_MS)
+    equal(it.begin(it.attempt(holder="h2", attempt=0)), Begun.RUN)
+
+    equal(it.begin(it.attempt(holder="h3", attempt=1)), Begun.TWIN)
+    it.finish(it.attempt(holder="h2", attempt=0), Outcome.SUCCEEDED)
+    equal(it.begin(it.attempt(holder="h3", attempt=1)), Begun.DONE)
 
 
 def a_retry_is_remembered_for_its_wait_and_the_window_after_it(it: StoreUnderTest) -> None:
     wait_ms, first = 10_000_000, it.attempt()
     it.begin(first)
     it.finish(first, Outcome.RETRYING, wait_ms)
-    it.clock.advance(wait_ms + first.window_ms - 1)
-    equal(it.begin(it.attempt(holder="h2")), Begun.STALE)
+    it.clock.advance(wait_ms + TTL_MS + first.window_ms - 1)
+    equal(it.begin(it.attempt(holder="h2")), Begun.TWIN)
 
     it.clock.advance(1)
 
@@ -272,6 +288,7 @@ RUN_CHECKS = (
     a_lease_that_is_gone_from_a_store_that_remembers_is_lost,
     a_second_publish_within_the_window_finds_the_record,
     a_retry_waits_for_its_attempt_and_older_ones_are_stale,
+    a_retry_that_never_comes_lets_the_attempt_before_it_begin_again,
     an_interrupted_run_may_begin_again_at_once,
     a_retry_is_remembered_for_its_wait_and_the_window_after_it,
     a_retry_that_was_not_published_may_begin_again,

@@ -53,9 +53,9 @@ elseif run[1] == 'done' then
     if run[8] == 'given up' then return answer('GIVEN_UP') end
   end
   return answer('DONE')
-elseif attempt < run[2] then
+elseif attempt < run[2] and not (run[1] == 'waiting' and attempt == run[2] - 1) then
   return answer('STALE')
-elseif run[1] == 'open' and run[3] ~= holder then
+elseif attempt < run[2] or (run[1] == 'open' and run[3] ~= holder) then
   if run[5] > 0 then
     local left = notice_left(run, 5, 9, function() write_run(KEYS[3], run) end)
     if left > 0 then return answer('TWIN', 0, left) end

@@ -14,7 +14,7 @@ local waits = meta[5] == '1' and tonumber(meta[4]) + tonumber(ARGV[19]) > now
 local run = read_run(KEYS[2])
 
 local function is_alive()
-  return run[5] > 0 and notice_left(run, 5, 9, function() write_run(KEYS[2], run) end) > 0
+  return run[1] == 'open' and run[5] > 0 and notice_left(run, 5, 9, function() write_run(KEYS[2], run) end) > 0
 end
 
 if not waits and (not run or (run[1] ~= 'done' and attempt >= run[2] and not is_alive())) then

@@ -2,21 +2,20 @@
 -- Twin: protocol/lease.finish, protocol/history.of_finish.
 -- KEYS 1 meta, 2 locks, 3 crashable, 4 messages, 5 history, then per ending: run, lock
 -- ARGV 6 history limit, then per ending: lock key's name, attempt, holder, window ms,
---   not after ms, outcome, wait ms, run, entry, scheduled ms, owner, at least ms,
---   ttl ms if the lock is kept between retries (0 = it is not)
+--   not after ms, outcome, wait ms, run, entry, scheduled ms, owner, at least ms, ttl ms,
+--   whether the lock is kept between retries (0/1)
 -- Answer: {epoch, verdict …}
 local answer = {epoch}
 for i = 1, (#KEYS - 5) / 2 do
-  local at, run_key, lock_key = 13 * i - 6, KEYS[2 * i + 4], KEYS[2 * i + 5]
+  local at, run_key, lock_key = 14 * i - 7, KEYS[2 * i + 4], KEYS[2 * i + 5]
   local attempt, id = tonumber(ARGV[at + 1]), ARGV[at + 7]
   local window, not_after = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  local outcome, wait = ARGV[at + 5], tonumber(ARGV[at + 6])
+  local outcome, wait, ttl = ARGV[at + 5], tonumber(ARGV[at + 6]), tonumber(ARGV[at + 12])
   local run = read_run(run_key)
   local verdict = 'RECORDED'
   local function free(ended)
-    local ttl = tonumber(ARGV[at + 12])
     let_go(lock_key, KEYS[2], ARGV[at], ARGV[at + 2], ended, tonumber(ARGV[at + 11]),
-           ttl > 0 and wait + ttl or 0)
+           ARGV[at + 13] == '1' and wait + ttl or 0)
   end
   if not run or run[3] ~= ARGV[at + 2] then
     verdict = 'LOST'
@@ -31,8 +30,8 @@ for i = 1, (#KEYS - 5) / 2 do
     end
     run[5], run[8], run[9] = 0, outcome, 0
     if outcome == 'retrying' then
-      run[1], run[2] = 'waiting', attempt + 1
-      run[6] = math.max(not_after, now + wait + window)
+      run[1], run[2], run[5] = 'waiting', attempt + 1, now + wait + ttl
+      run[6] = kept_open(not_after, run[5], window)
     elseif outcome == 'interrupted' then
       run[1], run[2] = 'open', attempt
     else
@@ -43,6 +42,8 @@ for i = 1, (#KEYS - 5) / 2 do
   if verdict == 'RECORDED' then
     if run[8] == 'interrupted' then
       redis.call('ZADD', KEYS[3], 'XX', int(now + NOTICE), id)
+    elseif run[8] == 'retrying' then
+      redis.call('ZADD', KEYS[3], 'XX', int(run[5] + NOTICE), id)
     else
       redis.call('ZREM', KEYS[3], id)
       redis.call('HDEL', KEYS[4], id)

@@ -15,7 +15,7 @@ for i = 1, (#KEYS - 4) / 2 do
     local had_token = tonumber(ARGV[at + 10])
     if had_token == 0 then
       verdict = 'UNKNOWN'
-    elseif tonumber(meta[4]) * 1000 <= had_token then
+    elseif tonumber(meta[4]) * 1000 <= had_token or tonumber(meta[4]) + ttl <= now then
       verdict = 'LOST'
     elseif lock and lock[1] ~= holder then
       verdict = 'LOST'

@@ -56,7 +56,7 @@ for i, told in ipairs(settlements) do
     end
   end
   for at = 1, told[7] == '' and 0 or #told[7], 5 do
-    if answer[i + 1] ~= 'LOST' or told[7][at] == 'published' then
+    if moves or (not slot or slot[3] ~= told[2]) and told[7][at] == 'published' then
       tell(KEYS[8], ARGV[8], told[7][at], told[1], told[7][at + 1], told[7][at + 2], '0',
            told[7][at + 3], told[7][at + 4])
     end
