@@ -9,7 +9,6 @@ pool says how it ended. Nothing here may raise into Celery's loop.
 from __future__ import annotations
 
 import logging
-import os
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,6 @@ from celery_singleton_beat.protocol.run import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from celery_singleton_beat.adapters.options import TaskOptions
     from celery_singleton_beat.engine.heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
@@ -41,6 +39,7 @@ class SingletonRequest(Request):
 
     singleton_heartbeat: Heartbeat
     singleton_index: int | None = None
+    singleton_has_process = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # Celery builds a subclass that defines these two anew: only there can they be wrapped.
@@ -94,13 +93,18 @@ class SingletonRequest(Request):
         If that cannot be done the child does it all by itself, and says what is wrong.
         """
         request, task, ticket = self._request_dict, self.task, None
+        # With gevent what is called a process id is none.
+        self.singleton_has_process = isinstance(pool, PreforkPool)
         try:
             heartbeat = extension_of(task.app).heartbeat
             options = task.singleton_options
             kept = self._kept() if options.reruns else ""
             attempt = new_attempt(task, request, self._args, self._kwargs, kept)
+            stops = options.on_lease_lost == "stop" and self.singleton_has_process
             index = heartbeat.open(
-                attempt, renew_ms=options.renew_ms, stop_signal=stop_signal(options, pool)
+                attempt,
+                renew_ms=options.renew_ms,
+                stop_signal=SIG_SOFT_TIMEOUT if stops else None,
             )
             if index is not None:
                 self.singleton_heartbeat, self.singleton_index = heartbeat, index
@@ -124,8 +128,8 @@ class SingletonRequest(Request):
             acks = self.task.acks_on_failure_or_timeout
         comes_back = self.task.acks_late and not acks
         outcome = Outcome.INTERRUPTED if comes_back else Outcome.FAILED
-        # With gevent the task was in this process, and has been unwound already.
-        self.let_go(outcome, pid=None if self.worker_pid == os.getpid() else self.worker_pid)
+        # Without a process of its own the task has been unwound already.
+        self.let_go(outcome, pid=self.worker_pid if self.singleton_has_process else None)
 
     def let_go(self, outcome: Outcome, *, at_once: bool = False, pid: int | None = None) -> None:
         """Stop renewing; see that the end is recorded."""
@@ -137,15 +141,6 @@ class SingletonRequest(Request):
             self.singleton_heartbeat.end(index, outcome, at_once=at_once, pid=pid or 0)
         except Exception:
             logger.exception("The end of a run was not recorded; its lease ends by itself")
-
-
-def stop_signal(options: TaskOptions, pool: Any) -> int | None:
-    """Name the signal that stops a body which lost its lease; None: it is not to be stopped.
-
-    It is the one of Celery's soft time limits; only a prefork child has one to itself.
-    """
-    wanted = options.on_lease_lost == "stop" and isinstance(pool, PreforkPool)
-    return SIG_SOFT_TIMEOUT if wanted else None
 
 
 def _opening(execute: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,16 +7,18 @@ begin and end, under the key that the test chose; that key is in the lock key to
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
 import pathlib
+import select
 import threading
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from celery import Celery, Task
+from celery import Celery, Task, signals
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 from celery_singleton_beat import LeaseLost, SingletonTask
@@ -53,8 +55,15 @@ def play(task: Any, key: str, steps: list[Any], **details: object) -> dict[str, 
 def at_gate(_task: Any, _key: str, gate: str) -> None:
     """Wait until the test lets one through."""
     path = pathlib.Path(os.environ[witness.VARIABLE], f"gate-{gate}")
-    with path.open("rb", buffering=0) as opening:
-        opening.read(1)
+    opening = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        while True:
+            select.select([opening], [], [])  # gevent makes a greenlet's own wait of it
+            with contextlib.suppress(BlockingIOError):
+                os.read(opening, 1)
+                return
+    finally:
+        os.close(opening)
 
 
 def at_gate_whatever_comes(task: Any, key: str, gate: str) -> None:
@@ -178,6 +187,14 @@ STEPS: dict[str, Callable[[Any, str, Any], None]] = {
     "fail": fail,
     "ignore": ignore,
 }
+
+
+@signals.task_prerun.connect
+def stumble_before(args: Any = (), **_: Any) -> None:
+    """Be a receiver of somebody's that fails for one key."""
+    if args and args[0] == "tripped":
+        fact("tripped", key=args[0])
+        raise RuntimeError("a receiver failed")
 
 
 class Careless(SingletonTask):

@@ -60,7 +60,11 @@ class Shop:
         }
         self.keys = Keys(f"csb:{self.conf.get('main', 'shop')}")
         self._rig = CeleryRig(processes, MODULE, {}, cwd)
-        self.client = Celery("client", broker=server.url(0), backend=server.url(1))
+        # Over a line of its own, if the workers' one can go wrong.
+        on_redis = self.conf["broker_url"].startswith("redis")
+        broker = server.url(0) if on_redis else self.conf["broker_url"]
+        self.client = Celery("client", broker=broker, backend=server.url(1))
+        self.client.conf.task_default_queue = self.conf.get("task_default_queue", "celery")
         self._gates: dict[str, int] = {}
         self.store = redis.Redis.from_url(server.url(2), decode_responses=True)
         self.broker = redis.Redis.from_url(server.url(0), decode_responses=True)
