@@ -23,7 +23,7 @@ from typing import Final
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.board import Board, Stage
 from celery_singleton_beat.engine.clock import boot_ms
-from celery_singleton_beat.errors import StoreError
+from celery_singleton_beat.errors import StoreError, StoreUnavailable
 from celery_singleton_beat.events import Events
 from celery_singleton_beat.protocol.run import Attempt, Finished, Outcome, Renewed
 from celery_singleton_beat.store.port import Ending, Renewal, Store
@@ -234,12 +234,14 @@ class Heartbeat:
                     _logger.debug("The end of a run was not recorded: it is not its holder")
 
     def _report_discarded(self) -> None:
-        try:
-            while self._discarded:
+        while self._discarded:
+            try:
                 self._store.discard(*self._discarded[0])
-                self._discarded.popleft()
-        except StoreError:
-            pass  # asked again with the next beat
+            except StoreUnavailable:
+                return  # asked again with the next beat
+            except StoreError:
+                _logger.exception("The run of a discarded message was not closed")
+            self._discarded.popleft()
 
     def _is_recorded(self, ticket: Ticket) -> None:
         index = ticket.index
