@@ -101,7 +101,7 @@ class Redelivery:
         tags: dict[_Line, list[str]] = defaultdict(list)
         with self._changed:
             for request, line in self._held.items():
-                if not request.acknowledged:
+                if not request.message.acknowledged:
                     tags[line].append(request.message.delivery_tag)
             in_use = set(self._held.values())
             over = [c for c, line in self._lines.items() if c.closed and line not in in_use]

@@ -50,7 +50,9 @@ class SingletonRequest(Request):
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         super().on_accepted(pid, time_accepted)
-        if not self.acknowledged and is_singleton(self.task):
+        # An early acknowledgement waits for the event loop: with solo until the body has ended.
+        is_held = self.task.acks_late or not self.singleton_has_process
+        if is_held and is_singleton(self.task):
             try:
                 extension_of(self.task.app).redelivery.hold(self)
             except Exception:

@@ -27,11 +27,6 @@ class Run:
     def __init__(self, message: Any) -> None:
         self.message = message
 
-    @property
-    def acknowledged(self) -> bool:
-        """As Celery's: acknowledged, rejected or put back."""
-        return bool(self.message.acknowledged)
-
 
 @pytest.fixture
 def redelivery() -> Iterator[Redelivery]:

@@ -93,11 +93,14 @@ def test_a_killed_worker_blocks_its_key_for_a_ttl_and_its_late_acked_run_begins_
     assert tokens == sorted(set(tokens))
 
 
-@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_a_killed_worker_blocks_the_key_of_its_early_acked_run_for_a_ttl(
     shop: Shop, pool: str
 ) -> None:
-    """F6, S0-21: that run is over, and the next one of its key begins."""
+    """F6, S0-21: that run is over, and the next one of its key begins.
+
+    Not with solo: there Celery sends the early acknowledgement when the body has ended.
+    """
     first = shop.worker(pool, 1)
     run = shop.send("early", "orphan", ("gate", "g"))
     shop.began("orphan")
