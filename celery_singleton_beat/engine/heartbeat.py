@@ -155,7 +155,9 @@ class Heartbeat:
 
     def _renew(self) -> bool:
         with self._changed:
-            begun = self._at(Stage.BEGUN)
+            # Celery forgets jobs that a lost broker connection finds in a child's pipe, and tells
+            # nobody when that child is killed: such a lease is left to its TTL.
+            begun = [ticket for ticket in self._at(Stage.BEGUN) if not self._is_orphaned(ticket)]
         if not begun:
             return True
         asked_at_ms = self._clock_ms()
@@ -180,6 +182,11 @@ class Heartbeat:
             if answer.verdict is Renewed.LOST:
                 self._lost(ticket, to_another=True)
         return True
+
+    def _is_orphaned(self, ticket: Ticket) -> bool:
+        """Tell whether the process that runs the body is gone, whatever the pool knows of it."""
+        pid = self.board.pid(ticket.index)
+        return pid != os.getpid() and _is_gone(pid)
 
     def _at(self, stage: Stage) -> list[Ticket]:
         return [t for t in self._open.values() if self.board.stage(t.index) is stage]
