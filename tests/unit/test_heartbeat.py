@@ -360,7 +360,7 @@ def test_a_published_retry_that_the_store_did_not_hear_of_is_told_by_the_heartbe
     worker.heart.beat()
     worker.clock.now_ms += 3_600_000
 
-    assert worker.ask(worker.attempt(holder="h2")) is Begun.STALE
+    assert worker.ask(worker.attempt(holder="h2")) is Begun.TWIN
     assert worker.store.endings == [("run", Outcome.RETRYING)]
 
 
@@ -431,7 +431,7 @@ def test_a_published_retry_is_not_ended_again_but_an_unpublished_one_is_interrup
 
     assert worker.store.renewals == []
     assert worker.store.endings == [("two", Outcome.INTERRUPTED)]
-    assert worker.ask(worker.attempt("one", "h3", "k1")) is Begun.STALE
+    assert worker.ask(worker.attempt("one", "h3", "k1")) is Begun.TWIN
     assert worker.ask(worker.attempt("two", "h4", "k2")) is Begun.RUN
 
 
