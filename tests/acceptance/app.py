@@ -5,17 +5,22 @@ Runs in: beats and workers of these tests. What differs from test to test comes 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import threading
+from typing import TYPE_CHECKING
 
 from celery import Celery
 
 from celery_singleton_beat import SingletonTask, subscribe
 from celery_singleton_beat.events import Event, RunBegan, RunEnded
 from tests.rig import witness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 given = json.loads(os.environ["ACCEPTANCE"])
 
@@ -27,7 +32,7 @@ app.conf.beat_schedule = given["schedule"]
 @app.task(name="acceptance.work", base=SingletonTask, bind=True)
 def work(self: SingletonTask, seconds: float = 0.0) -> None:
     """Be seen, and last that long."""
-    with witness.body(key_of_run(self), token=token_of(self)):
+    with seen(self):
         if seconds:
             threading.Event().wait(seconds)
 
@@ -35,8 +40,19 @@ def work(self: SingletonTask, seconds: float = 0.0) -> None:
 @app.task(name="acceptance.gated", base=SingletonTask, bind=True)
 def gated(self: SingletonTask, gate: str) -> None:
     """Be seen, and last until somebody opens the gate (a FIFO) for writing."""
-    with witness.body(key_of_run(self), token=token_of(self)):
+    with seen(self):
         pathlib.Path(gate).read_bytes()
+
+
+@contextlib.contextmanager
+def seen(task: SingletonTask) -> Iterator[None]:
+    """Show the witness a body, whose attempt is over when the store knows of its end."""
+    with witness.body(key_of_run(task), token=token_of(task), is_tracked=True) as attempt:
+        attempts[task.request.id] = attempt
+        yield
+
+
+attempts: dict[str, str] = {}
 
 
 def key_of_run(task: SingletonTask) -> str:
@@ -54,6 +70,8 @@ def token_of(task: SingletonTask) -> int:
 
 def write_down(event: Event) -> None:
     """Every event as a fact, apart from those that the witness's own facts tell better."""
+    if isinstance(event, RunEnded) and event.recorded and event.run in attempts:
+        witness.over(attempts.pop(event.run))
     if not isinstance(event, (RunBegan, RunEnded)):
         directory = os.environ[witness.VARIABLE]
         witness.record(directory, kind=type(event).__name__, told=dataclasses.asdict(event))

@@ -200,6 +200,7 @@ def account(
         "dispatched": len(due & facts.published.keys()),
         "executed": sum(tally.ended(key) > 0 for key in due),
         "rerun": ledger["rerun"],
+        "killed before the end was recorded": tally.cut_off(),
         "duplicates": ledger["duplicates"],
         "lost": ledger["lost"],
         "unexpected": len(tally.unexpected(due if may is None else may)),

@@ -42,6 +42,8 @@ class Site:
             self.servers["store"].url(),
             timetable.schedule(*ENTRIES),
             broker_url=self.servers["broker"].url(),
+            # kombu's Redis transport loses a message whose broker dies as it hands it out.
+            singleton_beat_start_deadline=10,
         )
         self.worker: Proc | None = None
 

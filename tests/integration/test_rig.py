@@ -510,3 +510,29 @@ def test_facts_of_other_processes_wake_the_reader(witness: Witness, processes: P
     tally = witness.wait_until(lambda tally: tally.ended("k") == 1, ENOUGH)
 
     assert (tally.started("k"), tally.duplicates(), tally.unfinished()) == (1, set(), [])
+
+
+@pytest.mark.parametrize(("told", "duplicates", "cut_off"), [([], set(), 1), (["over"], {"x"}, 0)])
+def test_a_body_that_was_killed_before_its_end_was_known_is_no_second_one(
+    told: list[str], duplicates: set[str], cut_off: int
+) -> None:
+    process, other = {"pid": 1, "born": 1}, {"pid": 2, "born": 2}
+
+    def fact(kind: str, at_ns: int, of: dict[str, int], **more: object) -> dict[str, object]:
+        return {"kind": kind, "at_ns": at_ns, "key": "x", "outcome": "succeeded", **of, **more}
+
+    first = {"body": "first", "is_tracked": True}
+    facts = [
+        fact("begin", 1, process, **first),
+        fact("end", 2, process, **first),
+        *(fact(kind, 3, process, **first) for kind in told),
+        {"kind": "died", "at_ns": 4, "dead_pid": 1, "dead_born": 1, "died_ns": 4},
+        fact("begin", 5, other, body="second", is_tracked=True),
+        fact("end", 6, other, body="second"),
+        fact("over", 7, other, body="second"),
+    ]
+
+    tally = Tally(facts)
+
+    assert tally.duplicates() == duplicates
+    assert (tally.cut_off(), tally.reruns()) == (cut_off, cut_off)

@@ -177,6 +177,7 @@ def test_a_terminated_run_frees_its_key(make_shop: Callable[..., Shop]) -> None:
     doomed = shop.send("early", "revoked", ("gate", "g"))
     shop.began("revoked")
 
+    shop.wait_reachable()
     doomed.revoke(terminate=True)
     shop.wait_free("early:revoked")
 

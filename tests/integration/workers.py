@@ -159,6 +159,14 @@ class Shop:
         seconds, micros = self.store.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
+    def wait_reachable(self, worker: str = "worker1@rig") -> None:
+        """Wait until a worker hears commands: with gevent that is some time after it is ready."""
+        deadline = time.monotonic() + ENOUGH
+        while not self.client.control.ping(destination=[worker], timeout=1.0):
+            if time.monotonic() > deadline:
+                msg = f"{worker} does not answer"
+                raise TimeoutError(msg)
+
     def history(self) -> list[Fact]:
         """What happened, the newest first."""
         wire = Wire(str(self.conf["singleton_beat_redis_url"]))

@@ -78,18 +78,27 @@ def _ring(bell: str) -> None:
 
 
 @contextlib.contextmanager
-def body(key: str, **extra: object) -> Iterator[None]:
-    """Record the beginning and the end of a task's body, in the directory of the environment."""
+def body(key: str, **extra: object) -> Iterator[str]:
+    """Record the beginning and the end of a task's body, in the directory of the environment.
+
+    With `is_tracked=True` the attempt is over only with `over`, some time after its body: a
+    process that is killed between the two has cut the attempt off, not ended it.
+    """
     directory, attempt = os.environ[VARIABLE], uuid.uuid4().hex
     record(directory, kind="begin", key=key, body=attempt, **extra)
     outcome = "succeeded"
     try:
-        yield
+        yield attempt
     except BaseException as error:
         outcome = RETRIED if type(error).__name__ == "Retry" else "failed"
         raise
     finally:
         record(directory, kind="end", key=key, body=attempt, outcome=outcome)
+
+
+def over(attempt: str) -> None:
+    """Record that the end of a body, by its name, is known to the system under test."""
+    record(os.environ[VARIABLE], kind="over", body=attempt)
 
 
 def dying() -> None:
@@ -109,14 +118,20 @@ class Body:
     ended_ns: int | None
     outcome: str | None
     died_ns: int | None
+    is_over: bool = True
 
     @property
     def completed(self) -> bool:
-        return self.ended_ns is not None and self.outcome != RETRIED
+        return self.ended_ns is not None and self.outcome != RETRIED and not self.cut_off
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether it was killed between its body's end and the moment when that was known."""
+        return self.ended_ns is not None and not self.is_over and self.died_ns is not None
 
     @property
     def cut_short(self) -> bool:
-        return self.ended_ns is None and self.died_ns is not None
+        return self.cut_off or (self.ended_ns is None and self.died_ns is not None)
 
     def overlaps(self, other: Body) -> bool:
         """Whether both were alive at one moment."""
@@ -131,6 +146,7 @@ class Tally:
     def __init__(self, facts: Iterable[dict[str, Any]]) -> None:
         facts = list(facts)
         ends = {fact["body"]: fact for fact in facts if fact["kind"] == "end"}
+        overs = {fact["body"] for fact in facts if fact["kind"] == "over"}
         deaths: dict[tuple[int, int], int] = {}
         for fact in facts:
             if fact["kind"] == "died":
@@ -149,6 +165,7 @@ class Tally:
                         ended_ns=end.get("at_ns"),
                         outcome=end.get("outcome"),
                         died_ns=deaths.get(process),
+                        is_over=fact["body"] in overs or not fact.get("is_tracked"),
                     )
                 )
 
@@ -175,6 +192,10 @@ class Tally:
             for bodies in self.bodies.values()
             for place, later in enumerate(bodies)
         )
+
+    def cut_off(self) -> int:
+        """How many bodies had ended when they were killed, and nobody knew yet that they had."""
+        return sum(body.cut_off for bodies in self.bodies.values() for body in bodies)
 
     def unfinished(self) -> list[Body]:
         """Bodies that are, as far as is known, still running."""
