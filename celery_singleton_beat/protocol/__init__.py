@@ -65,6 +65,22 @@ Late messages
     and the store's clock judges that, in ``begin``. So a worker whose own clock
     is wrong neither drops a message nor runs one whose run record is gone.
 
+Runs whose worker died
+    What a broker brings back begins again, once its lease and notice are over. A
+    task may ask for more: then the store keeps its message while the run is open,
+    and any replica that finds the run over publishes it again, with the same id.
+    A retry that was recorded and never came is made up for by the attempt that
+    asked for it. ``max_starts`` bounds how often a message may kill its worker.
+
+Once per interval
+    A key may have one run in each interval of the store's clock, whoever asks.
+    The store notes when it had its last; a run of that interval may go on, be
+    retried and be run again, and all others are spent.
+
+History
+    Every step notes what it made true (``history``), for people. No promise rests
+    on it, and where it cannot be written the step is taken all the same.
+
 A store that forgot
     A store has a random name, its *epoch* (``epoch``). Where somebody remembers
     another name, the store was wiped, and for one lock TTL no run begins, so
