@@ -130,7 +130,7 @@ class StoreLost(Event):
     """The store stopped answering; told once, until it is back."""
 
     level: ClassVar[int] = logging.ERROR
-    text: ClassVar[str] = "The store does not answer; nothing is claimed until it does"
+    text: ClassVar[str] = "The store does not answer; nothing is claimed or begun until it does"
     error: str
 
 
