@@ -536,3 +536,4 @@ def test_a_body_that_was_killed_before_its_end_was_known_is_no_second_one(
 
     assert tally.duplicates() == duplicates
     assert (tally.cut_off(), tally.reruns()) == (cut_off, cut_off)
+    assert Tally(facts[: 2 + len(told)] + facts[-4:-3]).lost({"x"}) == set()

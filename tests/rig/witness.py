@@ -122,7 +122,7 @@ class Body:
 
     @property
     def completed(self) -> bool:
-        return self.ended_ns is not None and self.outcome != RETRIED and not self.cut_off
+        return self.ended_ns is not None and self.outcome != RETRIED
 
     @property
     def cut_off(self) -> bool:
@@ -183,7 +183,11 @@ class Tally:
 
     def duplicates(self) -> set[str]:
         """Occurrences with two bodies that ended, or two alive at once."""
-        return {key for key in self.bodies if self.ended(key) > 1 or self.overlapping(key)}
+        return {key for key in self.bodies if self._known(key) > 1 or self.overlapping(key)}
+
+    def _known(self, key: str) -> int:
+        """How many bodies came to an end that was known, or might have been."""
+        return sum(body.completed and not body.cut_off for body in self.bodies[key])
 
     def reruns(self) -> int:
         """How many bodies began after an earlier one was cut short."""
