@@ -237,19 +237,21 @@ class Dispatcher:
 
     def _rerun(self, asked_ms: int) -> None:
         """Publish again the messages of runs whose workers died, with the same ids."""
-        done = []
+        done, hopeless = [], []
         for crashed in self._store.reclaim(limit=self._pace.batch, hold_ms=self._pace.hold_ms):
             if self._is_over(asked_ms):
                 break
             delivery = self._publisher.publish_again(crashed.message)
             if delivery.sent is Sent.SENT:
+                done.append(crashed)
                 self._events.emit(happened.RunRepublished(crashed.run, self._replica))
             elif delivery.sent is Sent.FAILED:
+                hopeless.append(crashed)
                 self._events.emit(happened.RunNotRepublished(crashed.run, delivery.error))
             else:
                 break
-            done.append(crashed)
         self._store.rerun(done, self._replica)
+        self._store.rerun(hopeless)
 
     def _settle(self, settlements: list[Settlement]) -> None:
         """Settle these, and those of which the store's answer was lost before.

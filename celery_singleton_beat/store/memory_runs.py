@@ -139,7 +139,7 @@ class MemoryRuns(MemoryCore):
                 crashed.append(Crashed(run, state.messages[run], now_ms + hold_ms))
             return crashed
 
-    def rerun(self, crashed: Sequence[Crashed], by: str) -> None:
+    def rerun(self, crashed: Sequence[Crashed], by: str = "") -> None:
         if not crashed:
             return
         with self._guard:
@@ -147,7 +147,7 @@ class MemoryRuns(MemoryCore):
             for one in crashed:
                 if self._state.crashable.get(one.run) == one.until_ms:
                     self._drop_message(one.run)
-                    self._note(Fact(now_ms, "rerun", run=one.run, by=by))
+                    self._note(Fact(now_ms, "rerun", run=one.run, by=by) if by else None)
 
     def lock_names(self, limit: int) -> list[str]:
         with self._guard:

@@ -197,8 +197,8 @@ class Store(Protocol):
     def reclaim(self, *, limit: int, hold_ms: int) -> list[Crashed]:
         """Take runs whose worker died, to publish their messages again; held meanwhile."""
 
-    def rerun(self, crashed: Sequence[Crashed], by: str) -> None:
-        """Say that the messages of these were published again."""
+    def rerun(self, crashed: Sequence[Crashed], by: str = "") -> None:
+        """Keep these messages no longer; with a name, they were published again by it."""
 
     def lock_names(self, limit: int) -> list[str]:
         """Name keys that are locked, those whose leases end last first."""

@@ -156,7 +156,7 @@ class RedisRuns(RedisScripts):
         thirds = zip(found[::3], found[1::3], found[2::3], strict=True)
         return [Crashed(run, message, int(until_ms)) for run, message, until_ms in thirds]
 
-    def rerun(self, crashed: Sequence[Crashed], by: str) -> None:
+    def rerun(self, crashed: Sequence[Crashed], by: str = "") -> None:
         keys = self.keys
         for batch in batches(crashed):
             told = [item for one in batch for item in (one.run, one.until_ms)]

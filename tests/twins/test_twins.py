@@ -172,9 +172,9 @@ class Twins(RuleBasedStateMachine):
     def reclaims(self, limit: int) -> None:
         self.crashed += self.both("reclaim", limit=limit, hold_ms=STEP_MS)
 
-    @rule(back=st.integers(1, 3))
-    def reruns(self, back: int) -> None:
-        self.both("rerun", self.crashed[-back:], "r1")
+    @rule(back=st.integers(1, 3), by=st.sampled_from(["", "r1"]))
+    def reruns(self, back: int, by: str) -> None:
+        self.both("rerun", self.crashed[-back:], by)
 
     @rule(limit=st.integers(1, 3))
     def lists_locks(self, limit: int) -> None:

@@ -74,6 +74,7 @@ def test_a_message_that_cannot_be_sent_is_reported_and_let_go(it: Deployment) ->
     it.run(90, replica)
 
     assert len(it.heard(happened.RunNotRepublished)) == 1
+    assert "rerun" not in [fact.kind for fact in it.store.history(1000)]
     assert it.store.reclaim(limit=10, hold_ms=1) == []
 
 

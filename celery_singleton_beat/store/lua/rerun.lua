@@ -1,7 +1,7 @@
--- rerun: say that the messages of reclaimed runs were published again.
+-- rerun: keep the messages of reclaimed runs no longer: they were published again.
 -- Twin: MemoryRuns.rerun.
 -- KEYS 1 meta, 2 crashable, 3 messages, 4 history
--- ARGV 6 history limit, 7 by, then per run: its id, held until ms
+-- ARGV 6 history limit, 7 who published them ('' = they cannot be), then per run: its id, held until ms
 -- Answer: {epoch}
 expect({KEYS[2]}, {KEYS[3]})
 for i = 8, #ARGV, 2 do
@@ -9,7 +9,9 @@ for i = 8, #ARGV, 2 do
   if tonumber(redis.call('ZSCORE', KEYS[2], ARGV[i])) == tonumber(ARGV[i + 1]) then
     redis.call('ZREM', KEYS[2], ARGV[i])
     redis.call('HDEL', KEYS[3], ARGV[i])
-    tell(KEYS[4], ARGV[6], 'rerun', '', '0', ARGV[i], '0', ARGV[7], '')
+    if ARGV[7] ~= '' then
+      tell(KEYS[4], ARGV[6], 'rerun', '', '0', ARGV[i], '0', ARGV[7], '')
+    end
   end
 end
 return cjson.encode({epoch})
