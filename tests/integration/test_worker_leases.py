@@ -81,6 +81,7 @@ def test_the_fencing_token_grows_from_run_to_run(shop: Shop) -> None:
     worker = shop.worker()
     for _ in range(2):
         shop.send("early", "fenced").get(timeout=ENOUGH)
+        shop.wait_free("early:fenced")
     shop.send("early", "fenced", ("gate", "g"))
     shop.began("fenced", 3)
 
