@@ -90,7 +90,8 @@ class Settlement(NamedTuple):
     """What a holder says of its claim: the slot as it shall be from now on.
 
     ``awaited`` are the occurrences it published of which the begin is to be seen,
-    ``told`` what is to be noted in the history.
+    ``told`` what is to be noted in the history, ``revision`` that of the stored
+    entry by which it was planned.
     """
 
     entry: str
@@ -98,6 +99,7 @@ class Settlement(NamedTuple):
     slot: Slot
     awaited: tuple[Awaited, ...] = ()
     told: tuple[Told, ...] = ()
+    revision: int = 0
 
 
 class Adopted(Enum):

@@ -21,6 +21,14 @@ key             type     holds
 ``run:ID``      string   run record
 ``lock:KEY``    string   lock record
 ``locks``       zset     lock key -> its deadline (ms)
+``cards``       hash     stored entry -> its definition, and what was done to it
+``stored``      hash     stored entry -> slot record
+``tenants``     hash     tenant -> what it has, and how it stands
+``turns``       zset     tenant -> when to look at it (ms)
+``of:T``        zset     stored entry of tenant T -> when to look at it (ms; inf: never)
+``source:S``    zset     stored entry of source S -> the mark it was last put with
+``took:R``      string   what replica R claimed of stored entries with its last request
+``wake``        channel  told of each change of stored entries
 ==============  =======  ========================================================
 
 An entry is in ``due`` or in ``held`` or in neither (its rule has ended, or the
@@ -50,9 +58,24 @@ class Keys:
         self.crashable = self._of("crashable")
         self.messages = self._of("messages")
         self.history = self._of("history")
+        self.wake = self._of("wake")
+        self.turns = self._of("turns")
+        self.timetable = (
+            self.meta,
+            self._of("cards"),
+            self._of("stored"),
+            self._of("tenants"),
+            self.turns,
+            self._of("of", ""),
+            self._of("source", ""),
+            self.aside,
+        )
 
     def last(self, replica: str) -> str:
         return self._of("last", replica)
+
+    def took(self, replica: str) -> str:
+        return self._of("took", replica)
 
     def run(self, run: str) -> str:
         return self._of("run", run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from celery_singleton_beat.protocol.awaited import Awaited, is_lost
 from celery_singleton_beat.protocol.claim import (
@@ -18,7 +19,8 @@ from celery_singleton_beat.protocol.claim import (
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.fleet import governor, leave, report
 from celery_singleton_beat.protocol.history import Fact
-from celery_singleton_beat.store.memory_state import MemoryCore, first_due
+from celery_singleton_beat.store.memory_settling import MemorySettling
+from celery_singleton_beat.store.memory_state import first_due
 from celery_singleton_beat.store.port import (
     Adoption,
     ClaimAnswer,
@@ -28,7 +30,7 @@ from celery_singleton_beat.store.port import (
 )
 
 
-class MemorySlots(MemoryCore):
+class MemorySlots(MemorySettling):
     """Implements the verbs of beats."""
 
     def claim(self, request: ClaimRequest) -> ClaimAnswer:
@@ -43,19 +45,27 @@ class MemorySlots(MemoryCore):
                 info=request.info,
             )
             state.governor = governor(state.fleet, timeout_ms=request.timeout_ms)
+            overall = ClaimAnswer(
+                now_ms,
+                Standing.GOVERNS,
+                is_paused=state.is_paused,
+                resumed_ms=state.resumed_ms,
+                stored_ms=min(state.turns.values(), default=None),
+            )
             if state.governor != request.digest:
-                return ClaimAnswer(now_ms, Standing.STANDS_BY)
+                return replace(overall, standing=Standing.STANDS_BY)
             if state.adopted != request.digest:
-                return ClaimAnswer(now_ms, Standing.ADOPTS)
+                return replace(overall, standing=Standing.ADOPTS)
+            if state.is_paused:
+                return overall
             claims = self._repeated(request)
             if claims is None:
                 claims = self._take(request, now_ms)
             waits = [*state.due.values(), *state.held.values()]
-            return ClaimAnswer(
-                now_ms,
-                Standing.GOVERNS,
-                claims,
-                min(waits, default=None),
+            return replace(
+                overall,
+                claims=claims,
+                next_ms=min(waits, default=None),
                 others_hold=len(state.held) > len(claims),
                 has_overdue=any(
                     at_ms <= now_ms
@@ -75,17 +85,12 @@ class MemorySlots(MemoryCore):
                 after, verdict = settle(
                     before, settlement, now_ms=now_ms, governs=state.adopted == digest
                 )
-                if after is not None and after is not before:
-                    self._put(name, after)
-                    self._await(settlement, now_ms)
-                verdicts.append(verdict)
                 has_moved = after is not None and after is not before
-                is_ours = verdict in (Settled.CONFIRMED, Settled.STALE)
-                for told in settlement.told:
-                    # What was published is so, whoever has the slot by now; a repeat tells nothing.
-                    if has_moved or (not is_ours and told.kind == "published"):
-                        kind, scheduled_ms, run, by, note = told
-                        self._note(Fact(now_ms, kind, name, scheduled_ms, run, 0, by, note))
+                if after is not None and has_moved:
+                    self._put(name, after)
+                is_ours = before is not None and before.fence == settlement.fence
+                self._note_settled(settlement, now_ms, has_moved=has_moved, is_ours=is_ours)
+                verdicts.append(verdict)
             return verdicts
 
     def recall(self, *, limit: int, hold_ms: int) -> list[Awaited]:
@@ -182,15 +187,6 @@ class MemorySlots(MemoryCore):
         if claims:
             state.last[request.replica] = (request.request_id, first, tuple(names))
         return tuple(claims)
-
-    def _await(self, settlement: Settlement, now_ms: int) -> None:
-        state, entry = self._state, settlement.entry
-        for one in settlement.awaited:
-            run = state.runs.get(one.run)
-            if run is None or run.keep_until_ms <= now_ms:
-                state.awaited[one.run] = now_ms + one.deadline_ms
-                state.published[one.run] = one
-            state.latest_ms[entry] = max(state.latest_ms.get(entry, 0), one.scheduled_ms)
 
     def _put(self, name: str, slot: Slot) -> None:
         self._state.slots[name] = slot

@@ -15,6 +15,7 @@ from celery_singleton_beat.protocol.epoch import Epoch, recognise
 from celery_singleton_beat.protocol.fleet import Fleet
 from celery_singleton_beat.protocol.history import Fact
 from celery_singleton_beat.protocol.run import Lock, Run, Spent
+from celery_singleton_beat.protocol.stored import Card, Tenant
 
 _V = TypeVar("_V")
 
@@ -49,6 +50,16 @@ class State:
     spent: dict[str, Spent] = field(default_factory=dict)
     crashable: dict[str, int] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
+    cards: dict[str, Card] = field(default_factory=dict)
+    stored: dict[str, Slot] = field(default_factory=dict)
+    tenants: dict[str, Tenant] = field(default_factory=dict)
+    looks: dict[str, dict[str, int | None]] = field(default_factory=dict)
+    turns: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, dict[str, int]] = field(default_factory=dict)
+    took: dict[str, tuple[str, int, tuple[str, ...]]] = field(default_factory=dict)
+    revision: int = 0
+    is_paused: bool = False
+    resumed_ms: int = 0
     history: deque[Fact] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from celery_singleton_beat.store.memory_runs import MemoryRuns
 from celery_singleton_beat.store.memory_slots import MemorySlots
 from celery_singleton_beat.store.memory_state import State
+from celery_singleton_beat.store.memory_timetable import MemoryTimetable
 
 
-class MemoryStore(MemorySlots, MemoryRuns):
+class MemoryStore(MemorySlots, MemoryTimetable, MemoryRuns):
     """Implements ``Store``; ``now_ms`` is asked for the time of every step."""
 
     def forget(self) -> None:

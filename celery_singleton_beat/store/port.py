@@ -29,6 +29,7 @@ from celery_singleton_beat.protocol.run import (
     Outcome,
     Renewed,
 )
+from celery_singleton_beat.store.timetable_port import TimetableStore
 
 SCHEMA: Final = 1
 
@@ -62,7 +63,9 @@ class ClaimAnswer:
     scheduled); ``others_hold`` tells that a slot is held, so that something may
     become due earlier than that. ``unreadable`` names entries whose slot could
     not be read; it was set aside and they must be planned anew. ``has_overdue``
-    tells that ``recall`` or ``reclaim`` may have something to give.
+    tells that ``recall`` or ``reclaim`` may have something to give. While all
+    ``is_paused`` nothing is given; what was due before ``resumed_ms`` is not to be
+    dispatched. ``stored_ms`` is when to look at stored entries (None: never).
     """
 
     now_ms: int
@@ -72,6 +75,9 @@ class ClaimAnswer:
     others_hold: bool = False
     unreadable: tuple[str, ...] = ()
     has_overdue: bool = False
+    is_paused: bool = False
+    resumed_ms: int = 0
+    stored_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,7 @@ class LocksAnswer:
     reborn_ms: int = 0
 
 
-class Store(Protocol):
+class Store(TimetableStore, Protocol):
     """What remembers. See the module for what every verb promises."""
 
     def claim(self, request: ClaimRequest) -> ClaimAnswer:

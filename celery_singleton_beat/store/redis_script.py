@@ -17,7 +17,7 @@ _BATCH: Final = 500
 
 _PARTS: Final = {
     "claim": ("prelude", "claim"),
-    "settle": ("prelude", "settle"),
+    "settle": ("prelude", "settling", "settle"),
     "recall": ("prelude", "recall"),
     "dismiss": ("prelude", "dismiss"),
     "slots": ("prelude", "slots"),
@@ -33,6 +33,18 @@ _PARTS: Final = {
     "history": ("prelude", "history"),
     "renew": ("prelude", "lease", "renew"),
     "finish": ("prelude", "lease", "finish"),
+    "claim_stored": ("prelude", "timetable", "claim_stored"),
+    "settle_stored": ("prelude", "timetable", "settling", "settle_stored"),
+    "put": ("prelude", "timetable", "put"),
+    "remove": ("prelude", "timetable", "remove"),
+    "pause": ("prelude", "timetable", "pause"),
+    "pause_all": ("prelude", "timetable", "pause_all"),
+    "kept": ("prelude", "timetable", "kept"),
+    "names": ("prelude", "timetable", "names"),
+    "tenants": ("prelude", "timetable", "tenants"),
+    "allow": ("prelude", "timetable", "allow"),
+    "mark": ("prelude", "timetable", "mark"),
+    "unmarked": ("prelude", "timetable", "unmarked"),
 }
 
 

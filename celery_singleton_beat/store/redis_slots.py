@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Adopted, Claim, Settled, Settlement, Slot
@@ -15,6 +14,7 @@ from celery_singleton_beat.store.port import (
     Standing,
 )
 from celery_singleton_beat.store.redis_script import RedisScripts, batches, pairs
+from celery_singleton_beat.store.settlement_texts import settlement_texts, slot_texts
 
 
 class RedisSlots(RedisScripts):
@@ -35,6 +35,7 @@ class RedisSlots(RedisScripts):
                 keys.last(request.replica),
                 keys.awaited,
                 keys.crashable,
+                keys.turns,
             ),
             (
                 request.replica,
@@ -46,7 +47,8 @@ class RedisSlots(RedisScripts):
                 request.timeout_ms,
             ),
         )
-        now_ms, standing, next_ms, others, overdue, claims, *unreadable = answer
+        now_ms, standing, paused, resumed_ms, stored_ms, next_ms, *rest = answer
+        others, overdue, claims, *unreadable = rest
         found = claims or []
         return ClaimAnswer(
             int(now_ms),
@@ -56,16 +58,16 @@ class RedisSlots(RedisScripts):
             others_hold=bool(others),
             unreadable=tuple(unreadable),
             has_overdue=bool(overdue),
+            is_paused=bool(paused),
+            resumed_ms=int(resumed_ms),
+            stored_ms=int(stored_ms) if stored_ms else None,
         )
 
     def settle(self, digest: str, settlements: Sequence[Settlement]) -> list[Settled]:
         keys = self.keys
         verdicts: list[Settled] = []
         for batch in batches(settlements):
-            settled = [
-                (entry, str(fence), *_slot_texts(slot), _awaited_texts(awaited), _flat(told))
-                for entry, fence, slot, awaited, told in batch
-            ]
+            settled = [settlement_texts(settlement) for settlement in batch]
             names = (keys.meta, keys.due, keys.held, keys.slots)
             watched = (keys.awaited, keys.published, keys.progress, keys.history)
             runs = (keys.run(one.run) for settlement in batch for one in settlement.awaited)
@@ -109,8 +111,7 @@ class RedisSlots(RedisScripts):
         for number, batch in enumerate(parts, 1):
             is_last = done and number == len(parts)
             told = [
-                (a.entry, a.seen.to_text() if a.seen else "", *_slot_texts(a.planned))
-                for a in batch
+                (a.entry, a.seen.to_text() if a.seen else "", *slot_texts(a.planned)) for a in batch
             ]
             answer = self._call(
                 "adopt",
@@ -123,22 +124,3 @@ class RedisSlots(RedisScripts):
     def leave(self, replica: str) -> None:
         keys = self.keys
         self._call("leave", (keys.meta, keys.replicas, keys.last(replica)), (replica,))
-
-
-def _slot_texts(slot: Slot) -> tuple[str, str, str]:
-    """Write what a holder may say of a slot: its time, when it is due, and the rest."""
-    rest = f"{slot.failures}|{slot.runs}|{slot.last_ms}|{slot.rule}"
-    return str(slot.slot_ms), str(slot.due_ms), rest
-
-
-def _awaited_texts(awaited: Sequence[Awaited]) -> list[str] | str:
-    """Write what is awaited; none as a text, for an empty table is no list to Lua."""
-    texts: list[str] = []
-    for one in awaited:
-        texts += (one.run, str(one.deadline_ms), str(one.scheduled_ms), one.to_text())
-    return texts or ""
-
-
-def _flat(told: Sequence[tuple[Any, ...]]) -> list[str] | str:
-    """Write what is told as texts; nothing as a text, for an empty table is no list to Lua."""
-    return [str(item) for one in told for item in one] or ""

@@ -10,10 +10,11 @@ from typing import Final
 
 from celery_singleton_beat.store.redis_runs import RedisRuns
 from celery_singleton_beat.store.redis_slots import RedisSlots
+from celery_singleton_beat.store.redis_timetable import RedisTimetable
 from celery_singleton_beat.store.redis_wire import Script
 
 
-class RedisStore(RedisSlots, RedisRuns):
+class RedisStore(RedisSlots, RedisTimetable, RedisRuns):
     """Implements ``Store`` on one Redis."""
 
     def ping(self) -> int:

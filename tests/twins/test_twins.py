@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import count
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule
 
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Claim, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.history import Told
 from celery_singleton_beat.protocol.run import Attempt, Outcome
-from celery_singleton_beat.store.memory_store import MemoryStore
 from celery_singleton_beat.store.port import Adoption, ClaimRequest, Crashed, Ending, Renewal
-from celery_singleton_beat.store.redis_store import RedisStore
-from celery_singleton_beat.store.redis_wire import Wire
-from celery_singleton_beat.testing import START_MS, FakeClock
-
-# All times lie on this grid, so that deadlines are met exactly, missed by one step, or passed.
-STEP_MS = 1000
-HISTORIES = count()
+from celery_singleton_beat.testing import START_MS
+from tests.twins.machine import STEP_MS, Machine, compare
 
 names = st.sampled_from(["x", "y", "z|%", "é"])
 digests = st.sampled_from(["a", "b"])
@@ -53,31 +44,14 @@ attempts = st.builds(
 )
 
 
-class Twins(RuleBasedStateMachine):
+class Twins(Machine):
     """Every rule asks both stores the same and compares what they answer."""
-
-    url = ""
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = FakeClock()
-        self.memory = MemoryStore(self.clock)
-        self.wire = Wire(self.url)
-        self.prefix = f"twins-{next(HISTORIES)}"
-        self.redis = RedisStore(self.wire, prefix=self.prefix, app="app", now_ms=self.clock)
-        self.requests = count()
         self.claims: list[tuple[str, Claim]] = []
         self.asked: list[ClaimRequest] = []
         self.crashed: list[Crashed] = []
-
-    def teardown(self) -> None:
-        self.wire.close()
-
-    def both(self, verb: str, *args: Any, **kwargs: Any) -> Any:
-        expected = getattr(self.memory, verb)(*args, **kwargs)
-        actual = getattr(self.redis, verb)(*args, **kwargs)
-        assert actual == expected, (actual, expected)
-        return expected
 
     @rule(by=st.integers(-2, 9))
     def time_passes(self, by: int) -> None:
@@ -189,30 +163,7 @@ class Twins(RuleBasedStateMachine):
     def tells_the_same(self) -> None:
         self.both("history", 5)
 
-    @rule()
-    def forgets(self) -> None:
-        self.memory.forget()
-        self.redis = self._reborn()
-
-    def _reborn(self) -> RedisStore:
-        reborn = RedisStore(
-            self.wire, prefix=f"twins-{next(HISTORIES)}", app="app", now_ms=self.clock
-        )
-        # It remembers the earlier epoch, as a live process would.
-        reborn._epoch = self.redis._epoch  # noqa: SLF001
-        return reborn
-
 
 @pytest.mark.parametrize("histories", [150])
 def test_lua_and_python_answer_the_same_on_every_history(redis_url: str, histories: int) -> None:
-    machine = type("TwinsHere", (Twins,), {"url": redis_url})
-
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=histories,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    compare(Twins, redis_url, histories)

@@ -1,17 +1,18 @@
 -- claim: hear of a replica, and take due slots if its configuration governs.
 -- Twins: protocol/fleet.report, fleet.governor, claim.take; MemoryStore.claim.
 -- KEYS 1 meta, 2 replicas, 3 numbers, 4 due, 5 held, 6 slots, 7 aside, 8 last, 9 awaited,
---   10 crashable
+--   10 crashable, 11 turns
 -- ARGV 6 replica, 7 digest, 8 info, 9 request id, 10 limit, 11 hold ms, 12 timeout ms
--- Answer: {epoch, now, standing, next ms or '', others hold (0/1), overdue (0/1), claims
---   ('' for none): {entry, record, entry, record …}, then unreadable entries …}
+-- Answer: {epoch, now, standing, paused (0/1), resumed ms, when to look at stored entries
+--   or '', next ms or '', others hold (0/1), overdue (0/1), claims ('' for none): {entry,
+--   record, entry, record …}, then unreadable entries …}
 local replica, digest, request = ARGV[6], ARGV[7], ARGV[9]
 local limit, hold, timeout = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local MAX_STEP = 2000
-expect({KEYS[4], KEYS[5], KEYS[9], KEYS[10]}, {KEYS[2], KEYS[3], KEYS[6], KEYS[7]})
+expect({KEYS[4], KEYS[5], KEYS[9], KEYS[10], KEYS[11]}, {KEYS[2], KEYS[3], KEYS[6], KEYS[7]})
 
 local fleet = redis.call('HMGET', KEYS[1], 'clock', 'reported', 'number', 'governor', 'adopted',
-                         'idle')
+                         'idle', 'paused', 'resumed')
 local step = math.min(math.max(now - (tonumber(fleet[2]) or 0), 0), MAX_STEP)
 local time = (tonumber(fleet[1]) or 0) + step
 local last_number = tonumber(fleet[3]) or 0
@@ -63,12 +64,14 @@ local governor = highest(true) or highest(false)
 redis.call('HSET', KEYS[1], 'clock', int(time), 'reported', int(now),
            'number', int(last_number), 'governor', governor)
 
-if governor ~= digest then
-  return cjson.encode({epoch, int(now), 'STANDS_BY', '', 0, 0, ''})
+local function answer(standing, ...)
+  local turn = redis.call('ZRANGE', KEYS[11], 0, 0, 'WITHSCORES')[2]
+  return cjson.encode({epoch, int(now), standing, fleet[7] == '1' and 1 or 0,
+                       fleet[8] or '0', turn and int(tonumber(turn)) or '', ...})
 end
-if fleet[5] ~= digest then
-  return cjson.encode({epoch, int(now), 'ADOPTS', '', 0, 0, ''})
-end
+if governor ~= digest then return answer('STANDS_BY', '', 0, 0, '') end
+if fleet[5] ~= digest then return answer('ADOPTS', '', 0, 0, '') end
+if fleet[7] == '1' then return answer('GOVERNS', '', 0, 0, '') end
 
 local unreadable, claims = {}, {}
 
@@ -183,5 +186,4 @@ local overdue = #redis.call('ZRANGEBYSCORE', KEYS[9], '-inf', int(now), 'LIMIT',
 if overdue == 0 then
   overdue = #redis.call('ZRANGEBYSCORE', KEYS[10], '-inf', int(now), 'LIMIT', 0, 1)
 end
-return cjson.encode({epoch, int(now), 'GOVERNS', next_ms, others, overdue, told,
-                     unpack(unreadable)})
+return answer('GOVERNS', next_ms, others, overdue, told, unpack(unreadable))

@@ -9,22 +9,6 @@
 -- Answer: {epoch, verdict …}
 expect({KEYS[2], KEYS[3], KEYS[5]}, {KEYS[4], KEYS[6], KEYS[7]})
 
--- Wait for the runs of what was published to begin, unless they have already.
-local runs_seen = 0
-local function await(entry, awaited)
-  local latest = tonumber(redis.call('HGET', KEYS[7], 'p:' .. entry)) or 0
-  for i = 1, #awaited, 4 do
-    runs_seen = runs_seen + 1
-    local record = split(redis.call('GET', KEYS[8 + runs_seen]), 9)
-    if not record or tonumber(record[6]) <= now then
-      redis.call('ZADD', KEYS[5], int(now + tonumber(awaited[i + 1])), awaited[i])
-      redis.call('HSET', KEYS[6], awaited[i], awaited[i + 3])
-    end
-    latest = math.max(latest, tonumber(awaited[i + 2]))
-  end
-  redis.call('HSET', KEYS[7], 'p:' .. entry, int(latest))
-end
-
 local governs = redis.call('HGET', KEYS[1], 'adopted') == ARGV[6]
 local settlements = ARGV[7]
 local answer, names = {epoch}, {}
@@ -34,16 +18,15 @@ local texts = redis.call('HMGET', KEYS[4], unpack(names))
 local moved, records, scores = {}, {}, {}
 for i, told in ipairs(settlements) do
   local slot = split(texts[i], 8)
-  local moves = slot and slot[3] == told[2] and slot[4] ~= '0'
-  if told[6] ~= '' and not moves then runs_seen = runs_seen + #told[6] / 4 end
+  local is_ours = slot and slot[3] == told[2]
+  local moves = is_ours and slot[4] ~= '0'
   if not slot then
     answer[i + 1] = 'GONE'
-  elseif slot[3] ~= told[2] then
+  elseif not is_ours then
     answer[i + 1] = 'LOST'
   else
     answer[i + 1] = governs and 'CONFIRMED' or 'STALE'
     if moves then
-      if told[6] ~= '' then await(told[1], told[6]) end
       local due = told[4]
       if not governs and due ~= '-1' then due = int(now) end
       moved[#moved + 1] = told[1]
@@ -55,12 +38,7 @@ for i, told in ipairs(settlements) do
       end
     end
   end
-  for at = 1, told[7] == '' and 0 or #told[7], 5 do
-    if moves or (not slot or slot[3] ~= told[2]) and told[7][at] == 'published' then
-      tell(KEYS[8], ARGV[8], told[7][at], told[1], told[7][at + 1], told[7][at + 2], '0',
-           told[7][at + 3], told[7][at + 4])
-    end
-  end
+  note_settled(5, told[1], told[6], told[7], ARGV[8], moves, is_ours)
 end
 if #moved > 0 then
   redis.call('HSET', KEYS[4], unpack(records))

@@ -1,0 +1,36 @@
+"""How what a holder says of its claim is written for the scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from celery_singleton_beat.protocol.awaited import Awaited
+from celery_singleton_beat.protocol.claim import Settlement, Slot
+from celery_singleton_beat.protocol.history import Told
+
+
+def settlement_texts(settlement: Settlement) -> tuple[Any, ...]:
+    """Write a settlement: its revision comes last, only stored entries have one."""
+    entry, fence, slot, awaited, told, revision = settlement
+    texts = (entry, str(fence), *slot_texts(slot), _awaited(awaited), _told(told))
+    return (*texts, str(revision)) if revision else texts
+
+
+def slot_texts(slot: Slot) -> tuple[str, str, str]:
+    """Write what a holder may say of a slot: its time, when it is due, and the rest."""
+    rest = f"{slot.failures}|{slot.runs}|{slot.last_ms}|{slot.rule}"
+    return str(slot.slot_ms), str(slot.due_ms), rest
+
+
+def _awaited(awaited: Sequence[Awaited]) -> list[str] | str:
+    """Write what is awaited; none as a text, for an empty table is no list to Lua."""
+    texts: list[str] = []
+    for one in awaited:
+        texts += (one.run, str(one.deadline_ms), str(one.scheduled_ms), one.to_text())
+    return texts or ""
+
+
+def _told(told: Sequence[Told]) -> list[str] | str:
+    """Write what is told as texts; nothing as a text, for an empty table is no list to Lua."""
+    return [str(item) for one in told for item in one] or ""
