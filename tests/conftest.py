@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,6 +38,9 @@ __all__ = [
     "witness",
 ]
 
+SHOWN = "shown"
+"""The property of a test's report that is printed at the end, also if the test passed."""
+
 
 @pytest.fixture(autouse=True)
 def shared_tasks_end_with_their_test() -> Iterator[None]:
@@ -49,7 +53,10 @@ def shared_tasks_end_with_their_test() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers."""
+    """Declare the markers, and let Ctrl-C be heard by the processes that tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell ignores it for what runs in its background, and children inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers", "campaign: minutes of faults on real processes; run only with -m campaign"
     )
@@ -63,3 +70,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item.get_closest_marker("campaign") is None]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests counted; it comes with their reports, whichever process ran them."""
+    reports = [r for kind in ("passed", "failed") for r in terminalreporter.getreports(kind)]
+    shown = [text for report in reports for name, text in report.user_properties if name == SHOWN]
+    if shown:
+        terminalreporter.section("counted")
+        for text in shown:
+            terminalreporter.line(str(text))

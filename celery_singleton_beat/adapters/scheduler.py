@@ -26,7 +26,8 @@ from celery_singleton_beat.adapters.entries import (
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.publisher import CeleryPublisher
 from celery_singleton_beat.adapters.signals import SignalsDeferred
-from celery_singleton_beat.engine.dispatcher import Dispatcher, Pace
+from celery_singleton_beat.engine.dispatcher import Dispatcher
+from celery_singleton_beat.engine.pace import Pace
 from celery_singleton_beat.errors import ConfigurationError, EntryError, StoreError
 from celery_singleton_beat.protocol.entry import Timing, configuration_digest
 from celery_singleton_beat.protocol.occurrence import HEADER

@@ -10,13 +10,15 @@ again, for everybody, when its hold is over.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.adoption import Adopter
 from celery_singleton_beat.engine.clock import boot_ms
+from celery_singleton_beat.engine.outbound import Outbound, Settling
+from celery_singleton_beat.engine.pace import Pace
 from celery_singleton_beat.engine.publisher import (
     BrokerUnavailable,
     Publication,
@@ -27,29 +29,11 @@ from celery_singleton_beat.engine.watch import Watch
 from celery_singleton_beat.engine.work import Work, disown
 from celery_singleton_beat.errors import StoreError
 from celery_singleton_beat.events import Events
-from celery_singleton_beat.protocol.claim import Settled, Settlement
-from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.entry import Timing
 from celery_singleton_beat.store.port import ClaimAnswer, ClaimRequest, Standing, Store
 
 _CONTENDED_MS: Final = 100
 """How soon to look again while others hold something that may be due next."""
-
-
-@dataclass(frozen=True)
-class Pace:
-    """The durations that a dispatcher works by, in milliseconds."""
-
-    hold_ms: int = 5000
-    poll_ms: int = 1000
-    replica_timeout_ms: int = 15_000
-    clock_jump_rest_ms: int = 30_000
-    batch: int = 100
-
-    @property
-    def trusted_ms(self) -> int:
-        """How long after its question a replica counts on its hold: less than the store does."""
-        return self.hold_ms - max(self.hold_ms // 10, 100)
 
 
 class Dispatcher:
@@ -83,10 +67,12 @@ class Dispatcher:
         self._clock_ms = clock_ms
         self._adopter = Adopter(store, events, timings, digest)
         self._watch = Watch(events, rest_ms=pace.clock_jump_rest_ms)
-        self._unsettled: list[Settlement] = []
+        self._settling = Settling(partial(store.settle, digest), events)
+        self._outbound = Outbound(
+            publisher=publisher, events=events, replica=replica, pace=pace, clock_ms=clock_ms
+        )
         self._question: tuple[str, int] | None = None
         self._standing: Standing | None = None
-        self._alone: set[str] = set()
 
     def tick(self) -> int:
         """Dispatch what is due; tell how many milliseconds to wait before the next tick."""
@@ -110,11 +96,11 @@ class Dispatcher:
         Raises:
             StoreError: the store was not told; it finds out by itself.
         """
-        self._settle([])
+        self._settling.settle()
         self._store.leave(self._replica)
 
     def _work(self) -> int:
-        self._settle([])
+        self._settling.settle()
         answer, asked_ms = self._claim()
         if answer.unreadable:
             self._plan_anew(answer)
@@ -125,7 +111,9 @@ class Dispatcher:
                 self._adopter.adopt(answer.now_ms, list(self._timings), done=True)
                 return 0
             case Standing.GOVERNS:
-                next_ms = self._dispatch(answer, asked_ms)
+                next_ms = self._outbound.dispatch(
+                    self._works(answer), answer.now_ms, asked_ms, self._settling
+                )
                 if answer.has_overdue:
                     self._recall(answer.now_ms, asked_ms)
                     self._rerun(asked_ms)
@@ -135,7 +123,7 @@ class Dispatcher:
 
     def _claim(self) -> tuple[ClaimAnswer, int]:
         """Claim; a question whose answer was lost is asked again, and its hold counts from then."""
-        if self._question is None or self._is_over(self._question[1]):
+        if self._question is None or self._outbound.is_over(self._question[1]):
             self._question = (uuid4().hex, self._clock_ms())
         request_id, first_asked_ms = self._question
         request = ClaimRequest(
@@ -161,62 +149,14 @@ class Dispatcher:
             self._events.emit(happened.EntrySetAside.unreadable(entry))
         self._adopter.adopt(answer.now_ms, answer.unreadable, done=False)
 
-    def _dispatch(self, answer: ClaimAnswer, asked_ms: int) -> int | None:
-        """Publish and settle; tell when the earliest of the settled slots is due next."""
-        settlements: list[Settlement] = []
-        dues: list[int] = []
-        for group in self._groups(answer):
-            settlements += self._publish(group, answer.now_ms, asked_ms)
-            dues += (s.slot.due_ms for s in settlements if s.slot.due_ms != ABSENT)
-            if self._clock_ms() - asked_ms > self._pace.hold_ms // 4:
-                self._settle(settlements)
-                settlements = []
-        self._settle(settlements)
-        return min(dues, default=None)
-
-    def _groups(self, answer: ClaimAnswer) -> Iterator[list[Work]]:
-        """Plan the claims, in groups that are published together.
-
-        An occurrence that may have spoilt its batch is published alone.
-        """
-        together: list[Work] = []
-        size = 0
+    def _works(self, answer: ClaimAnswer) -> Iterator[Work]:
+        """Plan the claims; what nobody here knows is given back."""
         for claim in answer.claims:
             timing = self._timings.get(claim.entry)
             if timing is None:
-                self._settle([disown(claim)])
-                continue
-            work = Work.of(claim, timing, answer.now_ms)
-            if claim.slot.failures or claim.entry in self._alone:
-                self._alone.discard(claim.entry)
-                yield [work]
-                continue
-            together.append(work)
-            size += len(work.plan.publish)
-            if size >= self._pace.batch:
-                yield together
-                together, size = [], 0
-        if together:
-            yield together
-
-    def _publish(self, group: list[Work], now_ms: int, asked_ms: int) -> list[Settlement]:
-        publications = [publication for work in group for publication in work.publications(now_ms)]
-        deliveries = []
-        if publications:
-            deliveries = self._publisher.publish(publications, lambda: not self._is_over(asked_ms))
-        is_in_time = not self._is_over(asked_ms)
-        settlements, at = [], 0
-        for work in group:
-            own = deliveries[at : at + len(work.plan.publish)]
-            at += len(own)
-            for event in work.published(own, now_ms, self._replica):
-                self._events.emit(event)
-            settlement, trouble = work.settlement(own, now_ms, self._replica, is_in_time=is_in_time)
-            settlements.append(settlement)
-            if trouble is not None:
-                self._events.emit(trouble)
-                self._alone.add(work.claim.entry)
-        return settlements
+                self._settling.settle([disown(claim)])
+            else:
+                yield Work.of(claim, timing, answer.now_ms, resumed_ms=answer.resumed_ms)
 
     def _recall(self, now_ms: int, asked_ms: int) -> None:
         """Publish once more what nobody began; each once, with the same id."""
@@ -224,7 +164,9 @@ class Dispatcher:
         known = [one for one in overdue if one.entry in self._timings]
         done = [one.run for one in overdue if one.entry not in self._timings]
         publications = [Publication(one.occurrence(now_ms), now_ms) for one in known]
-        deliveries = self._publisher.publish(publications, lambda: not self._is_over(asked_ms))
+        deliveries = self._publisher.publish(
+            publications, lambda: not self._outbound.is_over(asked_ms)
+        )
         again = []
         for one, delivery in zip(known, deliveries, strict=True):
             if delivery.sent is Sent.SENT:
@@ -239,7 +181,7 @@ class Dispatcher:
         """Publish again the messages of runs whose workers died, with the same ids."""
         done, hopeless = [], []
         for crashed in self._store.reclaim(limit=self._pace.batch, hold_ms=self._pace.hold_ms):
-            if self._is_over(asked_ms):
+            if self._outbound.is_over(asked_ms):
                 break
             delivery = self._publisher.publish_again(crashed.message)
             if delivery.sent is Sent.SENT:
@@ -252,20 +194,6 @@ class Dispatcher:
                 break
         self._store.rerun(done, self._replica)
         self._store.rerun(hopeless)
-
-    def _settle(self, settlements: list[Settlement]) -> None:
-        """Settle these, and those of which the store's answer was lost before.
-
-        A settlement is guarded by its fence: late, it moves its own claim or nothing.
-        """
-        self._unsettled += settlements
-        if not self._unsettled:
-            return
-        verdicts = self._store.settle(self._digest, self._unsettled)
-        for settlement, verdict in zip(self._unsettled, verdicts, strict=True):
-            if verdict is Settled.LOST:
-                self._events.emit(happened.ClaimLost(settlement.entry, settlement.slot.last_ms))
-        self._unsettled = []
 
     def _wait_ms(self, answer: ClaimAnswer, asked_ms: int, next_ms: int | None) -> int:
         """Tell how long to wait: until what is due next, and never longer than a poll."""
@@ -280,7 +208,3 @@ class Dispatcher:
         store_now_ms = answer.now_ms + self._clock_ms() - asked_ms
         until_ms = min(known, default=store_now_ms + longest_ms) - store_now_ms
         return max(min(until_ms, longest_ms, self._pace.poll_ms), 0)
-
-    def _is_over(self, asked_ms: int) -> bool:
-        """Tell whether a hold may no longer be counted on."""
-        return self._clock_ms() >= asked_ms + self._pace.trusted_ms

@@ -34,8 +34,9 @@ class Work(NamedTuple):
     plan: Plan
 
     @classmethod
-    def of(cls, claim: Claim, timing: Timing, now_ms: int) -> Work:
-        return cls(claim, timing, plan(timing, claim.slot, now_ms=now_ms))
+    def of(cls, claim: Claim, timing: Timing, now_ms: int, *, resumed_ms: int = 0) -> Work:
+        """Plan a claim on an entry of the configuration."""
+        return cls(claim, timing, plan(timing, claim.slot, now_ms=now_ms, resumed_ms=resumed_ms))
 
     def publications(self, now_ms: int) -> Iterator[Publication]:
         return (Publication(occurrence, now_ms) for occurrence in self.plan.publish)
@@ -53,8 +54,7 @@ class Work(NamedTuple):
                 now_ms - occurrence.scheduled_ms,
                 replica,
             )
-        missed = self.plan.missed
-        if missed:  # told even if nothing was sent: the slot moves past them all the same
+        for missed in self.plan.missed:  # told even if nothing was sent: the slot moves past them
             yield happened.OccurrencesMissed(
                 self.claim.entry, missed.first_ms, missed.last_ms, missed.count, missed.by_ms
             )
@@ -114,8 +114,8 @@ class Work(NamedTuple):
             Told("published", occurrence.scheduled_ms, delivery.task_id, replica)
             for occurrence, delivery in zip(self.plan.publish, sent, strict=False)
         ]
-        if missed := self.plan.missed:
-            by = "" if missed.by_ms is None else missed.by_ms
+        for missed in self.plan.missed:
+            by = "paused" if missed.is_paused else "" if missed.by_ms is None else missed.by_ms
             note = f"{missed.last_ms}|{by}"
             told.append(Told("superseded", missed.first_ms, "", replica, note))
         if isinstance(trouble, happened.DispatchFailed):

@@ -29,13 +29,15 @@ class Missed:
     """Occurrences from ``first_ms`` to ``last_ms`` that will not be dispatched.
 
     ``by_ms`` names the later one that stands for them (None: none does, they
-    were too late). ``count`` stops at ten thousand.
+    were too late, or with ``is_paused`` nobody wanted them). ``count`` stops at
+    ten thousand.
     """
 
     first_ms: int
     last_ms: int
     count: int
     by_ms: int | None
+    is_paused: bool = False
 
 
 class Plan(NamedTuple):
@@ -43,7 +45,7 @@ class Plan(NamedTuple):
 
     publish: tuple[Occurrence, ...]
     slot: Slot
-    missed: Missed | None = None
+    missed: tuple[Missed, ...] = ()
 
 
 def first_plan(timing: Timing, slot: Slot | None, *, now_ms: int) -> Slot | None:
@@ -60,7 +62,12 @@ def first_plan(timing: Timing, slot: Slot | None, *, now_ms: int) -> Slot | None
     is_scheduled = slot.due_ms != ABSENT
     if slot.rule == timing.rule and (is_scheduled or has_ended):
         return None
-    if is_scheduled and slot.slot_ms <= now_ms and is_due_at(timing.recurrence, slot.slot_ms):
+    if (
+        is_scheduled
+        and not has_ended
+        and slot.slot_ms <= now_ms
+        and is_due_at(timing.recurrence, slot.slot_ms)
+    ):
         return replace(slot, rule=timing.rule, due_ms=slot.slot_ms + timing.offset_ms)
     after_ms = max(now_ms, slot.last_ms)
     if not is_scheduled and not has_ended:
@@ -68,21 +75,44 @@ def first_plan(timing: Timing, slot: Slot | None, *, now_ms: int) -> Slot | None
     return _slot_at(timing, slot, after_ms)
 
 
-def plan(timing: Timing, slot: Slot, *, now_ms: int) -> Plan:
-    """Plan a claimed slot of a configuration that knows its entry."""
-    replanned = first_plan(timing, slot, now_ms=now_ms)
+def plan(
+    timing: Timing, slot: Slot, *, now_ms: int, changed_ms: int | None = None, resumed_ms: int = 0
+) -> Plan:
+    """Plan a claimed slot by the definition that counts now.
+
+    ``changed_ms`` is since when it does (None: it is a configuration's, which is
+    taken on now). What was due before ``resumed_ms`` is passed over.
+    """
+    since_ms = now_ms if changed_ms is None else changed_ms
+    replanned = first_plan(timing, slot, now_ms=since_ms)
     if replanned is not None:
         slot = replanned
+    slot, passed_over = _resumed(timing, slot, resumed_ms)
     seen_ms = now_ms - timing.offset_ms
     if slot.slot_ms == ABSENT or slot.slot_ms > seen_ms:
-        return Plan((), _scheduled(timing, slot))
+        return Plan((), _scheduled(timing, slot), passed_over)
     due, missed = _select(timing, slot.slot_ms, seen_ms)
     after_ms = due[-1] if due else latest_until(timing.recurrence, seen_ms, slot.slot_ms)
     assert after_ms is not None  # noqa: S101  # the slot itself is one
     next_ms = timing.recurrence.next_after(after_ms)
     interval_ms = (next_ms - after_ms) if next_ms is not None else 0
-    window_ms = timing.window_ms(interval_ms)
-    publish = tuple(
+    done = Slot(
+        timing.rule,
+        ABSENT if next_ms is None else next_ms,
+        ABSENT if next_ms is None else next_ms + timing.offset_ms,
+        slot.fence,
+        slot.hold_until_ms,
+        runs=slot.runs + len(due),
+        last_ms=due[-1] if due else slot.last_ms,
+    )
+    publish = _occurrences(timing, slot, due, now_ms, timing.window_ms(interval_ms))
+    return Plan(publish, done, passed_over + missed)
+
+
+def _occurrences(
+    timing: Timing, slot: Slot, due: list[int], now_ms: int, window_ms: int
+) -> tuple[Occurrence, ...]:
+    return tuple(
         Occurrence(
             timing.name,
             at_ms,
@@ -94,16 +124,19 @@ def plan(timing: Timing, slot: Slot, *, now_ms: int) -> Plan:
         )
         for previous_ms, at_ms in zip([_known(slot.last_ms), *due], due, strict=False)
     )
-    done = Slot(
-        timing.rule,
-        ABSENT if next_ms is None else next_ms,
-        ABSENT if next_ms is None else next_ms + timing.offset_ms,
-        slot.fence,
-        slot.hold_until_ms,
-        runs=slot.runs + len(due),
-        last_ms=due[-1] if due else slot.last_ms,
-    )
-    return Plan(publish, done, missed)
+
+
+def _resumed(timing: Timing, slot: Slot, resumed_ms: int) -> tuple[Slot, tuple[Missed, ...]]:
+    """Pass over what was due before an entry was resumed."""
+    last_ms = resumed_ms - timing.offset_ms
+    if slot.slot_ms == ABSENT or slot.slot_ms > last_ms:
+        return slot, ()
+    latest_ms = latest_until(timing.recurrence, last_ms, slot.slot_ms)
+    if latest_ms is None:
+        return slot, ()
+    count = _count(timing, slot.slot_ms, latest_ms)
+    passed_over = Missed(slot.slot_ms, latest_ms, count, None, is_paused=True)
+    return _slot_at(timing, slot, latest_ms), (passed_over,)
 
 
 def resume_at(timing: Timing, slot: Slot, planned: Plan, sent: int) -> Slot:
@@ -123,7 +156,7 @@ def resume_at(timing: Timing, slot: Slot, planned: Plan, sent: int) -> Slot:
     return _scheduled(timing, left)
 
 
-def _select(timing: Timing, slot_ms: int, seen_ms: int) -> tuple[list[int], Missed | None]:
+def _select(timing: Timing, slot_ms: int, seen_ms: int) -> tuple[list[int], tuple[Missed, ...]]:
     """Choose among the occurrences in ``[slot_ms, seen_ms]``; the slot is the first of them."""
     rule = timing.recurrence
     window_ms = timing.catch_up_window_ms
@@ -136,13 +169,17 @@ def _select(timing: Timing, slot_ms: int, seen_ms: int) -> tuple[list[int], Miss
         latest_ms = latest_until(rule, seen_ms, from_ms)
         due = [] if latest_ms is None else [latest_ms]
     if due and due[0] == slot_ms:
-        return due, None
+        return due, ()
     last_missed_ms = latest_until(rule, due[0] - 1 if due else seen_ms, slot_ms)
     if last_missed_ms is None:
-        return due, None
-    walk = occurrences(rule, slot_ms - 1, last_missed_ms)
-    count = sum(1 for _ in islice(walk, _COUNT_AT_MOST))
-    return due, Missed(slot_ms, last_missed_ms, count, due[0] if due else None)
+        return due, ()
+    count = _count(timing, slot_ms, last_missed_ms)
+    return due, (Missed(slot_ms, last_missed_ms, count, due[0] if due else None),)
+
+
+def _count(timing: Timing, first_ms: int, last_ms: int) -> int:
+    walk = occurrences(timing.recurrence, first_ms - 1, last_ms)
+    return sum(1 for _ in islice(walk, _COUNT_AT_MOST))
 
 
 def _last(timing: Timing, from_ms: int, until_ms: int) -> list[int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.acceptance.deployment import Deployment
+from tests.conftest import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -32,12 +33,11 @@ def make_deployment(
 
 
 @pytest.fixture
-def show(capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
-    """A printer past pytest's capture: what it is given is seen in every run's output."""
+def show(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """A teller of counts: what it is given stands at the end of every run's output."""
 
     def show(title: str, counts: Mapping[str, object]) -> None:
-        with capsys.disabled():
-            facts = ", ".join(f"{name} {n}" for name, n in counts.items())
-            print(f"\n{title}: {facts}")  # noqa: T201  # to be seen is its purpose
+        facts = ", ".join(f"{name} {n}" for name, n in counts.items())
+        record_property(SHOWN, f"{title}: {facts}")
 
     return show

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import pytest
 
 from celery_singleton_beat import events as happened
-from celery_singleton_beat.engine.dispatcher import Dispatcher, Pace
+from celery_singleton_beat.engine.dispatcher import Dispatcher
+from celery_singleton_beat.engine.pace import Pace
 from celery_singleton_beat.engine.publisher import Sent
 from celery_singleton_beat.errors import StoreUnavailable
 from celery_singleton_beat.events import Event, Events

@@ -1,0 +1,124 @@
+"""From claims to settlements: what is claimed is published in groups, and then settled.
+
+Runs in: beat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from celery_singleton_beat import events as happened
+from celery_singleton_beat.engine.pace import Pace
+from celery_singleton_beat.engine.publisher import Publisher
+from celery_singleton_beat.engine.work import Work
+from celery_singleton_beat.events import Events
+from celery_singleton_beat.protocol.claim import Settled, Settlement
+from celery_singleton_beat.protocol.codec import ABSENT
+
+
+class Settling:
+    """Settles, and keeps what was to be settled until the store has answered.
+
+    A settlement is guarded by its fence: late, it moves its own claim or nothing.
+    """
+
+    def __init__(
+        self, ask: Callable[[Sequence[Settlement]], list[Settled]], events: Events
+    ) -> None:
+        self._ask = ask
+        self._events = events
+        self._left: list[Settlement] = []
+
+    def settle(self, settlements: Sequence[Settlement] = ()) -> None:
+        """Settle these, and those of which the store's answer was lost before.
+
+        Raises:
+            StoreError: the store did not answer; they are settled with the next.
+        """
+        self._left += settlements
+        if not self._left:
+            return
+        verdicts = self._ask(self._left)
+        for settlement, verdict in zip(self._left, verdicts, strict=True):
+            if verdict is Settled.LOST:
+                self._events.emit(happened.ClaimLost(settlement.entry, settlement.slot.last_ms))
+        self._left = []
+
+
+class Outbound:
+    """Publishes the works of a tick and has them settled."""
+
+    def __init__(
+        self,
+        *,
+        publisher: Publisher,
+        events: Events,
+        replica: str,
+        pace: Pace,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._publisher = publisher
+        self._events = events
+        self._replica = replica
+        self._pace = pace
+        self._clock_ms = clock_ms
+        self._alone: set[str] = set()
+
+    def dispatch(
+        self, works: Iterable[Work], now_ms: int, asked_ms: int, settling: Settling
+    ) -> int | None:
+        """Publish and settle; tell when the earliest of the settled slots is due next."""
+        settlements: list[Settlement] = []
+        dues: list[int] = []
+        for group in self._groups(works):
+            settlements += self._publish(group, now_ms, asked_ms)
+            dues += (s.slot.due_ms for s in settlements if s.slot.due_ms != ABSENT)
+            if self._clock_ms() - asked_ms > self._pace.hold_ms // 4:
+                settling.settle(settlements)
+                settlements = []
+        settling.settle(settlements)
+        return min(dues, default=None)
+
+    def is_over(self, asked_ms: int) -> bool:
+        """Tell whether a hold may no longer be counted on."""
+        return self._clock_ms() >= asked_ms + self._pace.trusted_ms
+
+    def _groups(self, works: Iterable[Work]) -> Iterator[list[Work]]:
+        """Group what is published together.
+
+        An occurrence that may have spoilt its batch is published alone.
+        """
+        together: list[Work] = []
+        size = 0
+        for work in works:
+            entry = work.claim.entry
+            if work.claim.slot.failures or entry in self._alone:
+                self._alone.discard(entry)
+                yield [work]
+                continue
+            together.append(work)
+            size += len(work.plan.publish)
+            if size >= self._pace.batch:
+                yield together
+                together, size = [], 0
+        if together:
+            yield together
+
+    def _publish(self, group: list[Work], now_ms: int, asked_ms: int) -> list[Settlement]:
+        publications = [publication for work in group for publication in work.publications(now_ms)]
+        deliveries = []
+        if publications:
+            deliveries = self._publisher.publish(publications, lambda: not self.is_over(asked_ms))
+        is_in_time = not self.is_over(asked_ms)
+        settlements, at = [], 0
+        for work in group:
+            own = deliveries[at : at + len(work.plan.publish)]
+            at += len(own)
+            for event in work.published(own, now_ms, self._replica):
+                self._events.emit(event)
+            settlement, trouble = work.settlement(own, now_ms, self._replica, is_in_time=is_in_time)
+            settlements.append(settlement)
+            if trouble is not None:
+                self._events.emit(trouble)
+                self._alone.add(work.claim.entry)
+        return settlements
