@@ -241,7 +241,7 @@ class Crontab:
     def instants_on(self, day: int) -> DayInstants:
         """The occurrences that belong to a local day, found one local time after the other."""
         around = self._clock.around_day(day)
-        if not _exists(day, around):
+        if not self._clock.has_day(day, around):
             return DayInstants((), ())
         # Clocks once changed within a minute; where they do not, its seconds share its fate.
         within_minutes = any(
@@ -274,16 +274,6 @@ class Crontab:
         """Whether a local reading is one of the rule's."""
         day, in_day_ms = divmod(reading_ms, DAY_MS)
         return self._time_after(in_day_ms - 1) == in_day_ms and self._runs_on(day)
-
-
-def _exists(day: int, around: tuple[Stretch, ...]) -> bool:
-    """Whether a local day has any instant at all."""
-    midnight_ms = day * DAY_MS
-    return any(
-        stretch.start_ms + stretch.offset_ms < midnight_ms + DAY_MS
-        and midnight_ms < stretch.end_ms + stretch.offset_ms
-        for stretch in around
-    )
 
 
 # Ten thousand entries share a few hundred rules, and ask for the same moments.
