@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from celery_singleton_beat.adapters.entry import Entry
     from celery_singleton_beat.adapters.extension import subscribe
     from celery_singleton_beat.adapters.lock_service import LockService
     from celery_singleton_beat.adapters.scheduler import SingletonScheduler
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
         ConfigurationError,
         DuplicateLockKey,
         EntryError,
+        EntryTooNew,
         ForeignStore,
         GivenUp,
         LeaseLost,
+        LimitExceeded,
         Locked,
         RecurrenceError,
         SingletonBeatError,
@@ -31,16 +34,21 @@ if TYPE_CHECKING:
         StoreTooNew,
         StoreUnavailable,
         UnknownSetting,
+        UnreadableEntry,
     )
+    from celery_singleton_beat.protocol.limits import TenantLimits
 
 __all__ = [
     "ConfigurationError",
     "DuplicateLockKey",
+    "Entry",
     "EntryError",
+    "EntryTooNew",
     "ForeignStore",
     "GivenUp",
     "Lease",
     "LeaseLost",
+    "LimitExceeded",
     "LockService",
     "Locked",
     "RecurrenceError",
@@ -51,18 +59,23 @@ __all__ = [
     "StoreError",
     "StoreTooNew",
     "StoreUnavailable",
+    "TenantLimits",
     "UnknownSetting",
+    "UnreadableEntry",
     "subscribe",
 ]
 
 _HOMES: Final = {
     "ConfigurationError": "errors",
     "DuplicateLockKey": "errors",
+    "Entry": "adapters.entry",
     "EntryError": "errors",
+    "EntryTooNew": "errors",
     "ForeignStore": "errors",
     "GivenUp": "errors",
     "Lease": "engine.lease",
     "LeaseLost": "errors",
+    "LimitExceeded": "errors",
     "LockService": "adapters.lock_service",
     "Locked": "errors",
     "RecurrenceError": "errors",
@@ -73,7 +86,9 @@ _HOMES: Final = {
     "StoreError": "errors",
     "StoreTooNew": "errors",
     "StoreUnavailable": "errors",
+    "TenantLimits": "protocol.limits",
     "UnknownSetting": "errors",
+    "UnreadableEntry": "errors",
     "subscribe": "adapters.extension",
 }
 

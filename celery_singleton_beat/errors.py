@@ -6,7 +6,10 @@ The tree::
     ├── ConfigurationError          a setting, an entry or a task option is wrong
     │   ├── UnknownSetting          a ``singleton_beat_…`` name that does not exist
     │   ├── EntryError              one entry of the timetable cannot be used
-    │   │   └── RecurrenceError     its rule can never be due, or cannot be read
+    │   │   ├── RecurrenceError     its rule can never be due, or cannot be read
+    │   │   ├── LimitExceeded       a limit of its tenant forbids it
+    │   │   └── UnreadableEntry     its stored definition is not what a release of ours wrote
+    │   │       └── EntryTooNew     a newer release wrote it
     │   └── DuplicateLockKey        two tasks claim one explicit lock key
     ├── StoreError                  the store did not do what was asked
     │   ├── StoreUnavailable        it could not answer: nothing is known
@@ -42,6 +45,33 @@ class EntryError(ConfigurationError):
 
 class RecurrenceError(EntryError):
     """A rule that cannot be read, or that can never be due."""
+
+
+class LimitExceeded(EntryError):
+    """A limit of the entry's tenant forbids it: which one, what it is, and what was asked for."""
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        limit: str = "",
+        allowed: object = None,
+        value: object = None,
+        tenant: str = "",
+    ) -> None:
+        super().__init__(text)
+        self.limit = limit
+        self.allowed = allowed
+        self.value = value
+        self.tenant = tenant
+
+
+class UnreadableEntry(EntryError):
+    """A stored definition that cannot be read; it is set aside, and the others go on."""
+
+
+class EntryTooNew(UnreadableEntry):
+    """A stored definition of a newer release: not damaged, but not to be read by this one."""
 
 
 class DuplicateLockKey(ConfigurationError):

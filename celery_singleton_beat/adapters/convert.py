@@ -1,4 +1,4 @@
-"""Celery's schedule objects as recurrences.
+"""Celery's schedule objects as recurrences, and as specs that can be stored.
 
 Runs in: beat, and whatever process changes the timetable.
 """
@@ -6,18 +6,28 @@ Runs in: beat, and whatever process changes the timetable.
 from __future__ import annotations
 
 import math
-from datetime import timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 
 from celery.schedules import BaseSchedule, crontab, schedule, solar
 
 from celery_singleton_beat.adapters.custom_schedule import CustomRecurrence
 from celery_singleton_beat.errors import RecurrenceError
+from celery_singleton_beat.protocol.cron_text import (
+    DAY_OF_MONTH,
+    DAY_OF_WEEK,
+    HOUR,
+    MINUTE,
+    MONTH,
+    field_text,
+)
 from celery_singleton_beat.protocol.crontab import Crontab
 from celery_singleton_beat.protocol.recurrence import Interval, Recurrence
 from celery_singleton_beat.protocol.relative import RelativeInterval
 from celery_singleton_beat.protocol.solar import Solar
-from celery_singleton_beat.protocol.wallclock import WallClock, wall_clock
+from celery_singleton_beat.protocol.spec import Spec, spec_of
+from celery_singleton_beat.protocol.spec_kinds import CrontabSpec, SolarSpec, interval_spec
+from celery_singleton_beat.protocol.wallclock import WallClock, wall_clock, zone_name
 from celery_singleton_beat.protocol.zones import zone_of
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -59,6 +69,69 @@ def recurrence_of(
         return _recurrence(given, clock, entry_name)
     except RecurrenceError as exc:
         raise RecurrenceError(f"entry {entry_name!r}: {exc}") from exc
+
+
+def spec_of_schedule(given: object, entry_name: str) -> Spec:
+    """The spec of a schedule object, of a rule of dateutil's, or of whatever else may be given.
+
+    Raises:
+        RecurrenceError: it cannot be read, or it is of a class whose rule is code.
+            The text names the entry.
+
+    """
+    try:
+        if isinstance(given, BaseSchedule):
+            return _spec(given)
+        if type(given).__module__ == "dateutil.rrule":
+            return spec_of(_rrule_text(given))
+        return spec_of(given)
+    except RecurrenceError as exc:
+        raise RecurrenceError(f"entry {entry_name!r}: {exc}") from exc
+
+
+def own_zone_name(given: object) -> str | None:
+    """The name of the zone that a schedule object of a class with zones was given, if any."""
+    zone = _own_zone(given) if isinstance(given, BaseSchedule) else None
+    return zone_name(zone) if isinstance(zone, tzinfo) else zone if isinstance(zone, str) else None
+
+
+def _spec(given: BaseSchedule) -> Spec:
+    if _is_due_as(given, crontab, "remaining_delta"):
+        hours = given._orig_hour  # noqa: SLF001  only there is it told whether they are wild
+        return CrontabSpec(
+            minute=field_text(frozenset(given.minute), MINUTE),
+            hour=hours if _hours_are_wild(hours) else field_text(frozenset(given.hour), HOUR),
+            day_of_week=field_text(frozenset(given.day_of_week), DAY_OF_WEEK),
+            day_of_month=field_text(frozenset(given.day_of_month), DAY_OF_MONTH),
+            month_of_year=field_text(frozenset(given.month_of_year), MONTH),
+        )
+    if _is_due_as(given, solar, "_next_event"):
+        return SolarSpec(given.event, float(given.lat), float(given.lon))
+    if _is_due_as(given, schedule):
+        every_ms = _whole_ms(given.run_every)
+        return interval_spec(timedelta(milliseconds=every_ms), relative=bool(given.relative))
+    raise RecurrenceError(
+        f"schedule class {type(given).__module__}.{type(given).__qualname__} decides by code when "
+        "it is due, and a stored entry is data: keep it in beat_schedule, or write its rule as a "
+        "cron expression, an interval or an RRULE"
+    )
+
+
+def _rrule_text(given: object) -> str:
+    """The text of a rule of dateutil's, which leaves out the zone of its start."""
+    start = getattr(given, "_dtstart", None)
+    if not isinstance(start, datetime):
+        raise RecurrenceError(
+            f"a {type(given).__name__} of dateutil's cannot be stored: give one rrule"
+        )
+    text = str(given)
+    if start.tzinfo is None:
+        return text
+    zone = zone_name(start.tzinfo)
+    start_text = f"{start:%Y%m%dT%H%M%S}"
+    in_zone = "Z" if zone in {"UTC", "tzutc()"} else ""
+    tzid = "" if in_zone else f";TZID={zone}"
+    return text.replace(f"DTSTART:{start_text}", f"DTSTART{tzid}:{start_text}{in_zone}")
 
 
 def _schedule_object(given: object, entry_name: str) -> BaseSchedule:

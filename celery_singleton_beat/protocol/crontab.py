@@ -1,11 +1,11 @@
-"""Crontab rules, with days on which clocks change."""
+"""Crontab rules, with seconds, and with days on which clocks change."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from datetime import date
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from celery_singleton_beat.errors import RecurrenceError
 from celery_singleton_beat.protocol.wallclock import (
@@ -14,6 +14,7 @@ from celery_singleton_beat.protocol.wallclock import (
     HOUR_MS,
     LATEST_MS,
     MINUTE_MS,
+    SECOND_MS,
     Stretch,
     WallClock,
     wall_clock,
@@ -29,17 +30,27 @@ _FIELDS = (
     ("days of week", 0, 6),
     ("days of month", 1, 31),
     ("months", 1, 12),
+    ("seconds", 0, 59),
 )
+_SIZES = tuple(highest - lowest + 1 for _, lowest, highest in _FIELDS)
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _SEARCH_DAYS = 50 * 366
 _HOURS_A_DAY = 24
 
 
+class DayInstants(NamedTuple):
+    """The occurrences of a local day: minutes that have all the rule's seconds, and single ones."""
+
+    minutes: tuple[int, ...]
+    single: tuple[int, ...]
+
+
 class Crontab:
-    """Minutes, hours, days and months of a zone's wall clock.
+    """Seconds, minutes, hours, days and months of a zone's wall clock.
 
     The fields are sets of numbers, Sunday is 0. As in Celery, and unlike in
-    cron, a day must be in *all* of days of week, days of month and months.
+    cron, a day must be in *all* of days of week, days of month and months;
+    with ``either_day``, as in cron, in one of the two fields of days.
 
     On days on which the clocks change:
 
@@ -62,10 +73,13 @@ class Crontab:
         "_clock",
         "_days_of_month",
         "_days_of_week",
+        "_either_day",
         "_hash",
         "_hours",
         "_minutes",
         "_months",
+        "_seconds",
+        "_seconds_ms",
         "_wild",
         "rule",
     )
@@ -80,8 +94,10 @@ class Crontab:
         *,
         zone: tzinfo | WallClock,
         hours_are_wild: bool,
+        seconds: Collection[int] = (0,),
+        either_day: bool = False,
     ) -> None:
-        fields = (minutes, hours, days_of_week, days_of_month, months)
+        fields = (minutes, hours, days_of_week, days_of_month, months, seconds)
         for (label, lowest, highest), numbers in zip(_FIELDS, fields, strict=True):
             if not numbers or min(numbers) < lowest or max(numbers) > highest:
                 raise RecurrenceError(
@@ -92,7 +108,15 @@ class Crontab:
         self._hours = tuple(sorted(set(hours)))
         self._days_of_week = frozenset(days_of_week)
         self._days_of_month = frozenset(days_of_month)
+        if either_day and (self._every_weekday() or self._every_day_of_month()):
+            # In one of two, one of which has them all.
+            self._days_of_week, self._days_of_month = frozenset(range(7)), frozenset(range(1, 32))
+        self._either_day = (
+            either_day and not self._every_weekday() and not self._every_day_of_month()
+        )
         self._months = frozenset(months)
+        self._seconds = tuple(sorted(set(seconds)))
+        self._seconds_ms = tuple(second * SECOND_MS for second in self._seconds)
         self._wild = hours_are_wild or len(self._hours) == _HOURS_A_DAY
         self._clock = wall_clock(zone)
         self.rule = self._text()
@@ -111,16 +135,26 @@ class Crontab:
     def __repr__(self) -> str:
         return f"<{self.rule}>"
 
+    def _every_weekday(self) -> bool:
+        return len(self._days_of_week) == _SIZES[2]
+
+    def _every_day_of_month(self) -> bool:
+        return len(self._days_of_month) == _SIZES[3]
+
     def _text(self) -> str:
         """The five fields in cron's order, then the zone, then what the fields do not tell."""
         sets = (self._minutes, self._hours, self._days_of_month, self._months, self._days_of_week)
         sizes = (60, 24, 31, 12, 7)
-        fields = (
+        fields = " ".join(
             "*" if len(field) == size else ",".join(map(str, sorted(field)))
             for field, size in zip(sets, sizes, strict=True)
         )
-        elapsed = " wild-hours" if self._wild and len(self._hours) < _HOURS_A_DAY else ""
-        return f"crontab {' '.join(fields)} {self._clock.name}{elapsed}"
+        text = f"crontab {fields} {self._clock.name}"
+        if self._wild and len(self._hours) < _HOURS_A_DAY:
+            text += " wild-hours"
+        if self._seconds != (0,):
+            text += f" seconds {','.join(map(str, self._seconds))}"
+        return f"{text} either-day" if self._either_day else text
 
     def find_next(self, after_ms: int) -> int | None:
         """`next_after` without its memory."""
@@ -153,10 +187,9 @@ class Crontab:
                 following = date(current.year + current.month // 12, current.month % 12 + 1, 1)
                 day = following.toordinal() - _EPOCH_ORDINAL
                 continue
-            if (
-                current.day in self._days_of_month
-                and current.isoweekday() % 7 in self._days_of_week
-            ):
+            in_month = current.day in self._days_of_month
+            in_week = current.isoweekday() % 7 in self._days_of_week
+            if (in_month or in_week) if self._either_day else (in_month and in_week):
                 yield day
             day += 1
 
@@ -167,40 +200,65 @@ class Crontab:
         """The first occurrence that belongs to a local day and comes after an instant."""
         offset_ms = self._clock.steady_offset(day)
         if offset_ms is None:
-            instants = _instants_on(self, day)
-            index = bisect_right(instants, after_ms)
-            return instants[index] if index < len(instants) else None
+            return self._first_of(_instants_on(self, day), after_ms)
         midnight_ms = day * DAY_MS - offset_ms
         in_day_ms = self._time_after(after_ms - midnight_ms)
         return None if in_day_ms is None else midnight_ms + in_day_ms
 
+    def _first_of(self, instants: DayInstants, after_ms: int) -> int | None:
+        index = bisect_right(instants.single, after_ms)
+        found = list(instants.single[index : index + 1])
+        index = bisect_right(instants.minutes, after_ms - self._seconds_ms[-1])
+        for minute_ms in instants.minutes[index : index + 1]:
+            second = bisect_right(self._seconds_ms, after_ms - minute_ms)
+            found.append(minute_ms + self._seconds_ms[second])
+        return min(found, default=None)
+
     def _time_after(self, in_day_ms: int) -> int | None:
         """The rule's first time of day after another, both since midnight."""
-        hour, minute = divmod(max(in_day_ms // MINUTE_MS, -1) + 1, 60)
+        minute_of_day, second = divmod(max(in_day_ms // SECOND_MS, -1) + 1, 60)
+        hour, minute = divmod(minute_of_day, 60)
         index = bisect_left(self._hours, hour)
         if index == len(self._hours):
             return None
         if self._hours[index] == hour:
             minute_index = bisect_left(self._minutes, minute)
+            if minute_index < len(self._minutes) and self._minutes[minute_index] == minute:
+                second_index = bisect_left(self._seconds, second)
+                if second_index < len(self._seconds):
+                    return minute_of_day * MINUTE_MS + self._seconds_ms[second_index]
+                minute_index += 1
             if minute_index < len(self._minutes):
-                return hour * HOUR_MS + self._minutes[minute_index] * MINUTE_MS
+                return self._time(hour, self._minutes[minute_index])
             index += 1
             if index == len(self._hours):
                 return None
-        return self._hours[index] * HOUR_MS + self._minutes[0] * MINUTE_MS
+        return self._time(self._hours[index], self._minutes[0])
 
-    def instants_on(self, day: int) -> tuple[int, ...]:
+    def _time(self, hour: int, minute: int) -> int:
+        return hour * HOUR_MS + minute * MINUTE_MS + self._seconds_ms[0]
+
+    def instants_on(self, day: int) -> DayInstants:
         """The occurrences that belong to a local day, found one local time after the other."""
         around = self._clock.around_day(day)
-        if not _exists(day, around):
-            return ()
-        found: set[int] = set()
+        if not self._clock.has_day(day, around):
+            return DayInstants((), ())
+        # Clocks once changed within a minute; where they do not, its seconds share its fate.
+        within_minutes = any(
+            stretch.start_ms % MINUTE_MS or stretch.offset_ms % MINUTE_MS for stretch in around
+        )
+        minutes: set[int] = set()
+        single: set[int] = set()
         for hour in self._hours:
             for minute in self._minutes:
-                found.update(
-                    self._instants_of(day * DAY_MS + hour * HOUR_MS + minute * MINUTE_MS, around)
-                )
-        return tuple(sorted(found))
+                reading_ms = day * DAY_MS + hour * HOUR_MS + minute * MINUTE_MS
+                shown = [] if within_minutes else self._clock.shown_at(reading_ms, around)
+                if shown:
+                    minutes.update(shown if self._wild else shown[:1])
+                    continue
+                for second_ms in self._seconds_ms:
+                    single.update(self._instants_of(reading_ms + second_ms, around))
+        return DayInstants(tuple(sorted(minutes)), tuple(sorted(single)))
 
     def _instants_of(self, reading_ms: int, around: tuple[Stretch, ...]) -> list[int]:
         """When a local time of the rule runs: once, in both passes, at a gap's end, or not."""
@@ -215,23 +273,7 @@ class Crontab:
     def _names(self, reading_ms: int) -> bool:
         """Whether a local reading is one of the rule's."""
         day, in_day_ms = divmod(reading_ms, DAY_MS)
-        hour, minute = divmod(in_day_ms // MINUTE_MS, 60)
-        return (
-            in_day_ms % MINUTE_MS == 0
-            and hour in self._hours
-            and minute in self._minutes
-            and self._runs_on(day)
-        )
-
-
-def _exists(day: int, around: tuple[Stretch, ...]) -> bool:
-    """Whether a local day has any instant at all."""
-    midnight_ms = day * DAY_MS
-    return any(
-        stretch.start_ms + stretch.offset_ms < midnight_ms + DAY_MS
-        and midnight_ms < stretch.end_ms + stretch.offset_ms
-        for stretch in around
-    )
+        return self._time_after(in_day_ms - 1) == in_day_ms and self._runs_on(day)
 
 
 # Ten thousand entries share a few hundred rules, and ask for the same moments.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -34,7 +35,8 @@ class Timing:
     ``dedupe_window_ms`` is how long after its publish a message of an
     occurrence may still begin (None: ten intervals, at least 10 minutes, at
     most a day). An occurrence that did not begin within ``start_deadline_ms`` of
-    its publish (None: never mind) is published again.
+    its publish (None: never mind) is published again. After ``max_runs``
+    dispatched occurrences (None: no limit) the entry has ended.
     """
 
     name: str
@@ -45,12 +47,15 @@ class Timing:
     jitter_ms: int = 0
     dedupe_window_ms: int | None = None
     start_deadline_ms: int | None = None
+    max_runs: int | None = None
     offset_ms: int = field(init=False)
     rule: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "offset_ms", offset_ms(self.name, self.jitter_ms))
-        object.__setattr__(self, "rule", rule_digest(self.recurrence.rule, self.jitter_ms))
+        object.__setattr__(
+            self, "rule", rule_digest(self.recurrence.rule, self.jitter_ms, self.max_runs)
+        )
 
     def window_ms(self, interval_ms: int) -> int:
         """Tell the dedupe window, given the distance to the next occurrence."""
@@ -59,9 +64,22 @@ class Timing:
         return min(max(10 * interval_ms, 10 * MINUTE_MS), DAY_MS)
 
 
-def rule_digest(rule: str, jitter_ms: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds for an entry that does not say it itself."""
+
+    catch_up: CatchUp = CatchUp.LATEST
+    catch_up_max: int = 1000
+    catch_up_window_ms: int | None = None
+    dedupe_window_ms: int | None = None
+    start_deadline_ms: int | None = None
+
+
+@lru_cache(maxsize=4096)
+def rule_digest(rule: str, jitter_ms: int, max_runs: int | None = None) -> str:
     """Name a rule shortly; equal rules have equal names on every host."""
-    return _digest([f"{rule} jitter {jitter_ms}ms"], 8)
+    most = "" if max_runs is None else f" at most {max_runs} runs"
+    return _digest([f"{rule} jitter {jitter_ms}ms{most}"], 8)
 
 
 def configuration_digest(timings: Iterable[Timing]) -> str:

@@ -91,6 +91,15 @@ class WallClock:
         """The one offset of a local day and both its neighbours; None if there is more than one."""
         return _steady_offset(self, day)
 
+    def has_day(self, day: int, around: tuple[Stretch, ...]) -> bool:
+        """Whether a local day has any instant at all."""
+        midnight_ms = day * DAY_MS
+        return any(
+            stretch.start_ms + stretch.offset_ms < midnight_ms + DAY_MS
+            and midnight_ms < stretch.end_ms + stretch.offset_ms
+            for stretch in around
+        )
+
     def shown_at(self, reading_ms: int, around: tuple[Stretch, ...]) -> list[int]:
         """The instants at which the clock shows a reading: one, two, or none in a gap."""
         instants = ((reading_ms - stretch.offset_ms, stretch) for stretch in around)

@@ -1,0 +1,303 @@
+"""Entries that are stored: what a user writes, and what is kept of it.
+
+A definition is JSON and nothing else: no pickle, and nothing in it is imported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields
+from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from celery_singleton_beat.errors import (
+    ConfigurationError,
+    EntryError,
+    RecurrenceError,
+    UnreadableEntry,
+)
+from celery_singleton_beat.protocol import entry_values as values
+from celery_singleton_beat.protocol.bounds import instant_of
+from celery_singleton_beat.protocol.entry import CatchUp, Defaults, Timing
+from celery_singleton_beat.protocol.recurrence import Recurrence
+from celery_singleton_beat.protocol.spec import Spec, spec_of
+from celery_singleton_beat.protocol.spec_kinds import clock_of, in_bounds
+from celery_singleton_beat.protocol.wallclock import zone_name
+from celery_singleton_beat.setting_values import Bool, Int, Kind, choice_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+VERSION: Final = 1
+
+CatchUpWord = Literal["latest", "all", "none"]
+OverlapWord = Literal["allow", "skip", "queue"]
+DeliveryWord = Literal["at_least_once", "at_most_once"]
+
+_HOUR_MS: Final = 3_600_000
+_DURATIONS: Final = (
+    "jitter",
+    "catch_up_window",
+    "dedupe_window",
+    "start_deadline",
+    "overlap_limit",
+)
+_MOMENTS: Final = ("start", "end")
+_KINDS: Final[dict[str, Kind]] = {
+    "catch_up": choice_of(CatchUpWord),
+    "catch_up_max": Int(1),
+    "overlap": choice_of(OverlapWord),
+    "delivery": choice_of(DeliveryWord),
+    "max_runs": Int(1),
+    "enabled": Bool(),
+}
+
+_DEFAULTS: Final = Defaults()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One entry of the timetable that can be stored and changed at run time.
+
+    Durations are seconds or a timedelta. What is None comes from the settings.
+    All of it is checked here: an entry that exists can be stored, and read
+    again as its equal. ``recurrence`` may be given as anything that `spec_of`
+    reads, and is a spec afterwards; ``args``, ``kwargs`` and ``options`` are
+    copied, and must not be written into.
+
+    Raises:
+        EntryError: a field is wrong; the text names the entry, the field and what is allowed.
+        RecurrenceError: its recurrence is wrong, or can never be due.
+    """
+
+    name: str
+    task: str
+    recurrence: Any
+    _: KW_ONLY
+    timezone: str = "UTC"
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    tenant: str = ""
+    jitter: float | timedelta = 0
+    catch_up: CatchUpWord | None = None
+    catch_up_max: int | None = None
+    catch_up_window: float | timedelta | None = None
+    dedupe_window: float | timedelta | None = None
+    start_deadline: float | timedelta | None = None
+    overlap: OverlapWord = "allow"
+    overlap_limit: float | timedelta | None = None
+    delivery: DeliveryWord = "at_least_once"
+    start: datetime | None = None
+    end: datetime | None = None
+    max_runs: int | None = None
+    enabled: bool = True
+    source: str = ""
+    description: str = ""
+    _text: str | None = field(init=False, repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        values.name_text(self.name, "an entry's name")
+        if isinstance(self.timezone, tzinfo):
+            self._settle("timezone", zone_name(self.timezone))
+        clock_of(self.timezone, self.name)
+        try:
+            self._settle_texts()
+            self._settle_payload()
+            self._settle_times()
+            self._settle_rule()
+        except RecurrenceError as error:
+            raise RecurrenceError(f"entry {self.name!r}: {error}") from error
+        except ConfigurationError as error:
+            raise EntryError(f"entry {self.name!r}: {error}") from error
+
+    @property
+    def spec(self) -> Spec:
+        """The recurrence as it was written."""
+        return cast("Spec", self.recurrence)
+
+    @property
+    def when(self) -> Recurrence:
+        """The recurrence as arithmetic: in the entry's zone, between its start and end."""
+        return _recurrence(self.spec, self.timezone, self.start_ms, self.end_ms)
+
+    @property
+    def jitter_ms(self) -> int:
+        return values.duration_ms(self.jitter)
+
+    @property
+    def catch_up_window_ms(self) -> int | None:
+        return _optional_ms(self.catch_up_window)
+
+    @property
+    def dedupe_window_ms(self) -> int | None:
+        return _optional_ms(self.dedupe_window)
+
+    @property
+    def start_deadline_ms(self) -> int | None:
+        return _optional_ms(self.start_deadline)
+
+    @property
+    def start_ms(self) -> int | None:
+        return None if self.start is None else instant_of(self.start, "start")
+
+    @property
+    def end_ms(self) -> int | None:
+        return None if self.end is None else instant_of(self.end, "end")
+
+    def overlap_limit_ms(self, interval_ms: int) -> int:
+        """For how long a run that is queued blocks the next, given the distance to the next."""
+        if self.overlap_limit is not None:
+            return values.duration_ms(self.overlap_limit)
+        return max(2 * interval_ms, _HOUR_MS)
+
+    def timing(self, defaults: Defaults = _DEFAULTS) -> Timing:
+        """When it is due, and what happens to what was missed."""
+        window_ms = self.catch_up_window_ms
+        dedupe_ms = self.dedupe_window_ms
+        deadline_ms = self.start_deadline_ms
+        return Timing(
+            self.name,
+            self.when,
+            defaults.catch_up if self.catch_up is None else CatchUp(self.catch_up),
+            defaults.catch_up_max if self.catch_up_max is None else self.catch_up_max,
+            defaults.catch_up_window_ms if window_ms is None else window_ms,
+            self.jitter_ms,
+            defaults.dedupe_window_ms if dedupe_ms is None else dedupe_ms,
+            defaults.start_deadline_ms if deadline_ms is None else deadline_ms,
+            self.max_runs,
+        )
+
+    @property
+    def digest(self) -> str:
+        """A short name of its whole content; equal entries have equal ones on every host."""
+        return blake2b(self.to_json().encode(), digest_size=8).hexdigest()
+
+    def to_json(self) -> str:
+        """The definition: canonical, compact, without what is as by default."""
+        if self._text is None:
+            text = json.dumps(
+                self.to_data(), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+            )
+            object.__setattr__(self, "_text", text)
+        return cast("str", self._text)
+
+    def to_data(self) -> dict[str, Any]:
+        """The definition as data, for JSON."""
+        data: dict[str, Any] = {"version": VERSION}
+        for name, default in _FIELDS.items():
+            value = getattr(self, name)
+            if value != default:
+                data[name] = value
+        data["recurrence"] = self.spec.to_json()
+        for name in _DURATIONS:
+            if name in data:
+                data[name] = values.seconds_text(values.duration_ms(data[name]))
+        for name in _MOMENTS:
+            if name in data:
+                data[name] = data[name].isoformat()
+        return data
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read a definition that `to_json` wrote.
+
+        Raises:
+            EntryTooNew: a newer release wrote it.
+            UnreadableEntry: it is no definition.
+            EntryError: it is one, and cannot be used here (an unknown zone, say).
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UnreadableEntry(f"not a definition: {text[:80]!r}") from error
+        if not isinstance(data, dict) or "version" not in data:
+            raise UnreadableEntry(f"not a definition: {text[:80]!r}")
+        return cls.from_data(data)
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """Read a definition that `to_data` made; without a version, it is of this one.
+
+        Raises:
+            EntryError: as `from_json`.
+        """
+        given = values.read_version(data, VERSION)
+        values.check_fields(given, _FIELDS, _REQUIRED)
+        for name in _DURATIONS:
+            if given.get(name) is not None and not isinstance(given[name], timedelta):
+                given[name] = values.read_duration(given[name], name)
+        for name in _MOMENTS:
+            if isinstance(given.get(name), str):
+                given[name] = values.read_moment(given[name], name)
+        return cls(**given)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Entry) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
+    def _settle(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _settle_texts(self) -> None:
+        if not isinstance(self.task, str):
+            self._settle("task", getattr(self.task, "name", self.task))
+        values.name_text(self.task, "task")
+        for name in ("tenant", "source"):
+            if getattr(self, name) != "":
+                values.name_text(getattr(self, name), name, may_be_empty=True)
+        if self.description != "":
+            values.free_text(self.description, "description")
+        for name, kind in _KINDS.items():
+            if (value := getattr(self, name)) is not _FIELDS[name]:
+                self._settle(name, kind.check(value, name))
+
+    def _settle_payload(self) -> None:
+        if not isinstance(self.args, list | tuple):
+            raise EntryError(f"args must be a list or tuple, not {type(self.args).__name__}")
+        if self.args:
+            self._settle("args", tuple(values.plain(self.args, "args")))
+        elif self.args != ():
+            self._settle("args", ())
+        for name in ("kwargs", "options"):
+            given = getattr(self, name)
+            if not isinstance(given, Mapping):
+                raise EntryError(f"{name} must be a mapping, not {type(given).__name__}")
+            self._settle(name, values.plain(given, name))
+
+    def _settle_times(self) -> None:
+        for name in _DURATIONS:
+            if (given := getattr(self, name)) is not _FIELDS[name]:
+                may_be_zero = name == "jitter"
+                self._settle(name, values.duration(given, name, may_be_zero=may_be_zero))
+        for name in _MOMENTS:
+            if (given := getattr(self, name)) is not None:
+                self._settle(name, values.moment(given, name))
+        if self.start is not None and self.end is not None and self.end < self.start:
+            raise EntryError(f"end ({self.end}) is before start ({self.start})")
+
+    def _settle_rule(self) -> None:
+        self._settle("recurrence", spec_of(self.recurrence))
+        self.spec.recurrence(self.timezone)
+
+
+_FIELDS: Final[dict[str, Any]] = {
+    of.name: {} if of.name in {"kwargs", "options"} else of.default
+    for of in fields(Entry)
+    if of.init
+}
+_REQUIRED: Final = ("name", "task", "recurrence")
+
+
+def _optional_ms(seconds: float | timedelta | None) -> int | None:
+    return None if seconds is None else values.duration_ms(seconds)
+
+
+@lru_cache(maxsize=16384)
+def _recurrence(spec: Spec, zone: str, start_ms: int | None, end_ms: int | None) -> Recurrence:
+    return in_bounds(spec.recurrence(zone), start_ms, end_ms)

@@ -1,0 +1,117 @@
+"""Tenants' limits: how many entries, how often, and whether an entry keeps within them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from celery_singleton_beat.errors import ConfigurationError, LimitExceeded
+from celery_singleton_beat.setting_values import Int, Seconds, did_you_mean, written
+
+_NO_INTERVAL: Final = (None, 0, timedelta(0))
+
+
+@dataclass(frozen=True, slots=True)
+class TenantLimits:
+    """What one tenant may have; None: no limit of that kind.
+
+    ``max_entries`` counts enabled entries. ``min_interval`` (seconds or a
+    timedelta) bounds the smallest distance that two occurrences of an entry
+    ever have. ``max_per_minute`` bounds the runs of all its entries.
+
+    Raises:
+        ConfigurationError: a limit is no number, or negative.
+    """
+
+    max_entries: int | None = 20
+    min_interval: float | timedelta | None = timedelta(minutes=5)
+    max_per_minute: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_entries is not None:
+            Int(0).check(self.max_entries, "max_entries")
+        if self.max_per_minute is not None:
+            Int(1).check(self.max_per_minute, "max_per_minute")
+        interval: object = self.min_interval
+        if interval is False or interval not in _NO_INTERVAL:
+            interval_ms = Seconds().check(interval, "min_interval")
+            object.__setattr__(self, "min_interval", timedelta(milliseconds=interval_ms))
+        else:
+            object.__setattr__(self, "min_interval", None)
+
+    @property
+    def min_interval_ms(self) -> int:
+        """The minimum interval; 0 if there is none."""
+        if self.min_interval is None:
+            return 0
+        assert isinstance(self.min_interval, timedelta)  # noqa: S101  it was made one
+        return self.min_interval // timedelta(milliseconds=1)
+
+    def check_count(self, count: int, tenant: str) -> None:
+        """Let a tenant have so many enabled entries.
+
+        Raises:
+            LimitExceeded: these are too many.
+        """
+        if self.max_entries is not None and count > self.max_entries:
+            raise LimitExceeded(
+                f"tenant {tenant!r} would have {count} enabled entries, and {self.max_entries} "
+                "are allowed (max_entries)",
+                limit="max_entries",
+                allowed=self.max_entries,
+                value=count,
+                tenant=tenant,
+            )
+
+    def check_interval(self, gap_ms: int | None, tenant: str, entry: str) -> None:
+        """Let an entry have such a smallest distance between occurrences (None: it has one only).
+
+        Raises:
+            LimitExceeded: it is too small.
+        """
+        if gap_ms is not None and gap_ms < self.min_interval_ms:
+            raise LimitExceeded(
+                f"entry {entry!r} of tenant {tenant!r} has occurrences {written(gap_ms / 1000)} "
+                f"seconds apart, and {written(self.min_interval_ms / 1000)} are the least allowed "
+                "(min_interval; it counts the smallest distance that ever comes)",
+                limit="min_interval",
+                allowed=self.min_interval,
+                value=timedelta(milliseconds=gap_ms),
+                tenant=tenant,
+            )
+
+    def to_json(self) -> str:
+        """The limits as canonical JSON."""
+        return json.dumps(
+            {
+                "max_entries": self.max_entries,
+                "min_interval": self.min_interval_ms / 1000 if self.min_interval_ms else None,
+                "max_per_minute": self.max_per_minute,
+            },
+            sort_keys=True,
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> TenantLimits:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ConfigurationError: it is something else.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise ConfigurationError(f"not limits: {text[:80]!r}") from error
+        if not isinstance(data, Mapping):
+            raise ConfigurationError(f"not limits: {text[:80]!r}")
+        for name in data:
+            if name not in cls.__slots__:
+                raise ConfigurationError(f"no limit {name!r}{did_you_mean(name, cls.__slots__)}")
+        given: dict[str, Any] = dict(data)
+        if isinstance(given.get("min_interval"), int | float):
+            given["min_interval"] = timedelta(seconds=given["min_interval"])
+        return cls(**given)
