@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from celery_singleton_beat.adapters.lock_service import LockService
     from celery_singleton_beat.adapters.scheduler import SingletonScheduler
     from celery_singleton_beat.adapters.task import SingletonTask
+    from celery_singleton_beat.adapters.timetable import StoredEntry, Timetable
     from celery_singleton_beat.engine.lease import Lease
     from celery_singleton_beat.errors import (
         ConfigurationError,
@@ -28,17 +29,23 @@ if TYPE_CHECKING:
         LimitExceeded,
         Locked,
         RecurrenceError,
+        RevisionConflict,
         SingletonBeatError,
         StoreCorrupt,
         StoreError,
         StoreTooNew,
         StoreUnavailable,
+        UnknownEntry,
         UnknownSetting,
         UnreadableEntry,
     )
     from celery_singleton_beat.protocol.limits import TenantLimits
 
 __all__ = [
+    "StoredEntry",
+    "Timetable",
+    "UnknownEntry",
+    "RevisionConflict",
     "ConfigurationError",
     "DuplicateLockKey",
     "Entry",
@@ -79,6 +86,7 @@ _HOMES: Final = {
     "LockService": "adapters.lock_service",
     "Locked": "errors",
     "RecurrenceError": "errors",
+    "RevisionConflict": "errors",
     "SingletonBeatError": "errors",
     "SingletonScheduler": "adapters.scheduler",
     "SingletonTask": "adapters.task",
@@ -86,7 +94,10 @@ _HOMES: Final = {
     "StoreError": "errors",
     "StoreTooNew": "errors",
     "StoreUnavailable": "errors",
+    "StoredEntry": "adapters.timetable",
     "TenantLimits": "protocol.limits",
+    "Timetable": "adapters.timetable",
+    "UnknownEntry": "errors",
     "UnknownSetting": "errors",
     "UnreadableEntry": "errors",
     "subscribe": "adapters.extension",

@@ -5,6 +5,7 @@ Runs in: beat.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,8 @@ from celery_singleton_beat.adapters.convert import recurrence_of
 from celery_singleton_beat.adapters.task import SingletonTask
 from celery_singleton_beat.adapters.ticket import is_singleton
 from celery_singleton_beat.errors import ConfigurationError, EntryError
-from celery_singleton_beat.protocol.entry import CatchUp, Timing
+from celery_singleton_beat.protocol.definition import Entry
+from celery_singleton_beat.protocol.entry import CatchUp, Defaults, Timing
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -129,9 +131,7 @@ def timing_of(app: Celery, entry: SingletonEntry, settings: Settings) -> Timing:
     recurrence = recurrence_of(
         entry.schedule, zone or app.timezone, entry.name, zone_is_explicit=zone is not None
     )
-    window_ms = settings.catch_up_window_ms
-    if window_ms is None and app.conf.beat_cron_starting_deadline:
-        window_ms = int(app.conf.beat_cron_starting_deadline * 1000)
+    window_ms = _catch_up_window_ms(app, settings)
 
     def checked(field: str, kind: values.Kind, default: Any) -> Any:
         if ours.get(field) is None:
@@ -154,8 +154,47 @@ def timing_of(app: Celery, entry: SingletonEntry, settings: Settings) -> Timing:
     )
 
 
+def stored_entry(app: Celery, entry: Entry) -> SingletonEntry:
+    """Make of a stored entry what Celery dispatches."""
+    return SingletonEntry(
+        name=entry.name,
+        app=app,
+        task=entry.task,
+        schedule=None,  # the store says when
+        args=tuple(entry.args),
+        kwargs=dict(entry.kwargs),
+        options=dict(entry.options),
+    )
+
+
+def stored_timing(app: Celery, entry: Entry, settings: Settings) -> Timing:
+    """Tell when a stored entry is due, with what it leaves to the settings.
+
+    Raises:
+        EntryError: it asks for what its task cannot have.
+    """
+    timing = entry.timing(
+        Defaults(
+            CatchUp(settings.catch_up),
+            settings.catch_up_max,
+            _catch_up_window_ms(app, settings),
+            settings.dedupe_window_ms,
+        )
+    )
+    deadline_ms = _start_deadline_ms(app, entry, timing.start_deadline_ms, settings)
+    if deadline_ms == timing.start_deadline_ms:
+        return timing
+    return replace(timing, start_deadline_ms=deadline_ms)
+
+
+def _catch_up_window_ms(app: Celery, settings: Settings) -> int | None:
+    if settings.catch_up_window_ms is None and app.conf.beat_cron_starting_deadline:
+        return int(app.conf.beat_cron_starting_deadline * 1000)
+    return settings.catch_up_window_ms
+
+
 def _start_deadline_ms(
-    app: Celery, entry: SingletonEntry, own_ms: int | None, settings: Settings
+    app: Celery, entry: SingletonEntry | Entry, own_ms: int | None, settings: Settings
 ) -> int | None:
     """Tell an entry's start deadline; only a SingletonTask recognises a second message.
 

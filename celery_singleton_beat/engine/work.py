@@ -15,9 +15,11 @@ from celery_singleton_beat.events import Event
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Claim, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.entry import Timing
 from celery_singleton_beat.protocol.history import Told
 from celery_singleton_beat.protocol.plan import Plan, plan, resume_at
+from celery_singleton_beat.store.timetable_port import StoredClaim
 
 RETRY_MS: Final = (1000, 2000, 4000, 8000, 15_000, 30_000, 60_000)
 """How long an occurrence waits after its first, second … failed dispatch."""
@@ -32,14 +34,25 @@ class Work(NamedTuple):
     claim: Claim
     timing: Timing
     plan: Plan
+    entry: Entry | None = None
+    revision: int = 0
 
     @classmethod
     def of(cls, claim: Claim, timing: Timing, now_ms: int, *, resumed_ms: int = 0) -> Work:
         """Plan a claim on an entry of the configuration."""
         return cls(claim, timing, plan(timing, claim.slot, now_ms=now_ms, resumed_ms=resumed_ms))
 
+    @classmethod
+    def of_stored(cls, claim: StoredClaim, entry: Entry, timing: Timing, now_ms: int) -> Work:
+        """Plan a claim on a stored entry."""
+        name, slot, card, resumed_ms = claim
+        planned = plan(
+            timing, slot, now_ms=now_ms, changed_ms=card.changed_ms, resumed_ms=resumed_ms
+        )
+        return cls(Claim(name, slot), timing, planned, entry, card.revision)
+
     def publications(self, now_ms: int) -> Iterator[Publication]:
-        return (Publication(occurrence, now_ms) for occurrence in self.plan.publish)
+        return (Publication(occurrence, now_ms, self.entry) for occurrence in self.plan.publish)
 
     def published(
         self, deliveries: Sequence[Delivery], now_ms: int, replica: str
@@ -87,7 +100,8 @@ class Work(NamedTuple):
                 slot = replace(slot, due_ms=max(slot.due_ms, now_ms + pause_ms))
         awaited = self._awaited(deliveries[:sent])
         told = self._told(deliveries[:sent], trouble, replica)
-        return Settlement(claim.entry, claim.slot.fence, slot, awaited, told), trouble
+        settlement = Settlement(claim.entry, claim.slot.fence, slot, awaited, told, self.revision)
+        return settlement, trouble
 
     def _awaited(self, sent: Sequence[Delivery]) -> tuple[Awaited, ...]:
         """List what was sent and has to begin by a deadline."""

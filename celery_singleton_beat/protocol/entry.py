@@ -57,6 +57,10 @@ class Timing:
             self, "rule", rule_digest(self.recurrence.rule, self.jitter_ms, self.max_runs)
         )
 
+    def has_run(self, runs: int) -> bool:
+        """Tell whether so many dispatched occurrences are all that there shall be."""
+        return self.max_runs is not None and runs >= self.max_runs
+
     def window_ms(self, interval_ms: int) -> int:
         """Tell the dedupe window, given the distance to the next occurrence."""
         if self.dedupe_window_ms is not None:

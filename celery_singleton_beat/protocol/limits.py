@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from celery_singleton_beat.errors import ConfigurationError, LimitExceeded
+from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.stored import Quota
 from celery_singleton_beat.setting_values import Int, Seconds, did_you_mean, written
 
 _NO_INTERVAL: Final = (None, 0, timedelta(0))
@@ -49,6 +51,21 @@ class TenantLimits:
             return 0
         assert isinstance(self.min_interval, timedelta)  # noqa: S101  it was made one
         return self.min_interval // timedelta(milliseconds=1)
+
+    @property
+    def quota(self) -> Quota:
+        """The limits as the store keeps them."""
+        return Quota(
+            ABSENT if self.max_entries is None else self.max_entries,
+            self.min_interval_ms or ABSENT,
+            ABSENT if self.max_per_minute is None else self.max_per_minute,
+        )
+
+    @classmethod
+    def of_quota(cls, quota: Quota) -> TenantLimits:
+        """Read what the store keeps."""
+        entries, interval_ms, per_minute = (None if n == ABSENT else n for n in quota)
+        return cls(entries, interval_ms and interval_ms / 1000, per_minute)
 
     def check_count(self, count: int, tenant: str) -> None:
         """Let a tenant have so many enabled entries.
@@ -108,10 +125,16 @@ class TenantLimits:
             raise ConfigurationError(f"not limits: {text[:80]!r}") from error
         if not isinstance(data, Mapping):
             raise ConfigurationError(f"not limits: {text[:80]!r}")
+        return cls.from_data(data)
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> TenantLimits:
+        """Read limits by their names.
+
+        Raises:
+            ConfigurationError: there is no such limit, or it cannot be so.
+        """
         for name in data:
             if name not in cls.__slots__:
                 raise ConfigurationError(f"no limit {name!r}{did_you_mean(name, cls.__slots__)}")
-        given: dict[str, Any] = dict(data)
-        if isinstance(given.get("min_interval"), int | float):
-            given["min_interval"] = timedelta(seconds=given["min_interval"])
-        return cls(**given)
+        return cls(**data)

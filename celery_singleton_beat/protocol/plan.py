@@ -92,10 +92,14 @@ def plan(
     if slot.slot_ms == ABSENT or slot.slot_ms > seen_ms:
         return Plan((), _scheduled(timing, slot), passed_over)
     due, missed = _select(timing, slot.slot_ms, seen_ms)
+    if timing.max_runs is not None:
+        due = due[: timing.max_runs - slot.runs]
     after_ms = due[-1] if due else latest_until(timing.recurrence, seen_ms, slot.slot_ms)
     assert after_ms is not None  # noqa: S101  # the slot itself is one
     next_ms = timing.recurrence.next_after(after_ms)
     interval_ms = (next_ms - after_ms) if next_ms is not None else 0
+    if timing.has_run(slot.runs + len(due)):
+        next_ms = None
     done = Slot(
         timing.rule,
         ABSENT if next_ms is None else next_ms,
@@ -199,7 +203,7 @@ def _last(timing: Timing, from_ms: int, until_ms: int) -> list[int]:
 
 
 def _slot_at(timing: Timing, slot: Slot, after_ms: int) -> Slot:
-    next_ms = timing.recurrence.next_after(after_ms)
+    next_ms = None if timing.has_run(slot.runs) else timing.recurrence.next_after(after_ms)
     moved = replace(
         slot, rule=timing.rule, slot_ms=ABSENT if next_ms is None else next_ms, failures=0
     )

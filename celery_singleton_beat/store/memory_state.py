@@ -83,6 +83,7 @@ class MemoryCore:
     def __init__(self, now_ms: Callable[[], int] = system_ms) -> None:
         self._now_ms = now_ms
         self._guard = threading.RLock()
+        self._changed = threading.Event()
         self._state = State()
         self._known = ""
         self._epochs = 0

@@ -44,6 +44,9 @@ from celery_singleton_beat.errors import (
 
 _SENTINEL_PORT: Final = 26379
 
+LINE_ERRORS: Final = (RedisError, OSError)
+"""What a connection of this wire may raise."""
+
 
 @dataclass(frozen=True)
 class Script:
@@ -160,7 +163,14 @@ class Wire:
         try:
             return self._idle.pop()
         except IndexError:
-            pass
+            return self.new_connection()
+
+    def new_connection(self) -> Any:
+        """Make a connection that is not open yet, for the caller to keep.
+
+        Raises:
+            ConfigurationError: the URL or the options cannot be.
+        """
         try:
             if self._pool is None:
                 self._pool = self._client().connection_pool
