@@ -60,7 +60,8 @@ def first_plan(timing: Timing, slot: Slot | None, *, now_ms: int) -> Slot | None
     is_scheduled = slot.due_ms != ABSENT
     if slot.rule == timing.rule and (is_scheduled or has_ended):
         return None
-    if is_scheduled and slot.slot_ms <= now_ms and is_due_at(timing.recurrence, slot.slot_ms):
+    is_overdue = is_scheduled and slot.slot_ms <= now_ms and not _has_run_out(timing, slot.runs)
+    if is_overdue and is_due_at(timing.recurrence, slot.slot_ms):
         return replace(slot, rule=timing.rule, due_ms=slot.slot_ms + timing.offset_ms)
     after_ms = max(now_ms, slot.last_ms)
     if not is_scheduled and not has_ended:
@@ -76,7 +77,11 @@ def plan(timing: Timing, slot: Slot, *, now_ms: int) -> Plan:
     seen_ms = now_ms - timing.offset_ms
     if slot.slot_ms == ABSENT or slot.slot_ms > seen_ms:
         return Plan((), _scheduled(timing, slot))
+    if _has_run_out(timing, slot.runs):
+        return Plan((), _scheduled(timing, replace(slot, slot_ms=ABSENT)))
     due, missed = _select(timing, slot.slot_ms, seen_ms)
+    if timing.max_runs is not None:
+        due = due[: timing.max_runs - slot.runs]
     after_ms = due[-1] if due else latest_until(timing.recurrence, seen_ms, slot.slot_ms)
     assert after_ms is not None  # noqa: S101  # the slot itself is one
     next_ms = timing.recurrence.next_after(after_ms)
@@ -94,10 +99,14 @@ def plan(timing: Timing, slot: Slot, *, now_ms: int) -> Plan:
         )
         for previous_ms, at_ms in zip([_known(slot.last_ms), *due], due, strict=False)
     )
+    if next_ms is None or _has_run_out(timing, slot.runs + len(due)):
+        slot_ms = due_ms = ABSENT
+    else:
+        slot_ms, due_ms = next_ms, next_ms + timing.offset_ms
     done = Slot(
         timing.rule,
-        ABSENT if next_ms is None else next_ms,
-        ABSENT if next_ms is None else next_ms + timing.offset_ms,
+        slot_ms,
+        due_ms,
         slot.fence,
         slot.hold_until_ms,
         runs=slot.runs + len(due),
@@ -162,7 +171,7 @@ def _last(timing: Timing, from_ms: int, until_ms: int) -> list[int]:
 
 
 def _slot_at(timing: Timing, slot: Slot, after_ms: int) -> Slot:
-    next_ms = timing.recurrence.next_after(after_ms)
+    next_ms = None if _has_run_out(timing, slot.runs) else timing.recurrence.next_after(after_ms)
     moved = replace(
         slot, rule=timing.rule, slot_ms=ABSENT if next_ms is None else next_ms, failures=0
     )
@@ -172,6 +181,11 @@ def _slot_at(timing: Timing, slot: Slot, after_ms: int) -> Slot:
 def _scheduled(timing: Timing, slot: Slot) -> Slot:
     due_ms = ABSENT if slot.slot_ms == ABSENT else slot.slot_ms + timing.offset_ms
     return replace(slot, due_ms=due_ms)
+
+
+def _has_run_out(timing: Timing, runs: int) -> bool:
+    """Whether an entry has had as many runs as it may."""
+    return timing.max_runs is not None and runs >= timing.max_runs
 
 
 def _known(at_ms: int) -> int | None:
