@@ -42,10 +42,6 @@ if TYPE_CHECKING:
     from celery_singleton_beat.protocol.limits import TenantLimits
 
 __all__ = [
-    "StoredEntry",
-    "Timetable",
-    "UnknownEntry",
-    "RevisionConflict",
     "ConfigurationError",
     "DuplicateLockKey",
     "Entry",
@@ -59,6 +55,7 @@ __all__ = [
     "LockService",
     "Locked",
     "RecurrenceError",
+    "RevisionConflict",
     "SingletonBeatError",
     "SingletonScheduler",
     "SingletonTask",
@@ -66,7 +63,10 @@ __all__ = [
     "StoreError",
     "StoreTooNew",
     "StoreUnavailable",
+    "StoredEntry",
     "TenantLimits",
+    "Timetable",
+    "UnknownEntry",
     "UnknownSetting",
     "UnreadableEntry",
     "subscribe",

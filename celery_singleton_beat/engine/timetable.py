@@ -134,7 +134,8 @@ def refused(entry: Entry, answer: PutAnswer) -> SingletonBeatError | None:
             )
         case Stored.TOO_OFTEN:
             return _too_often(entry, answer)
-    return None
+        case _:
+            return None
 
 
 def _too_often(entry: Entry, answer: PutAnswer) -> LimitExceeded:

@@ -22,11 +22,12 @@ from celery_singleton_beat.errors import (
 from celery_singleton_beat.protocol import entry_values as values
 from celery_singleton_beat.protocol.bounds import instant_of
 from celery_singleton_beat.protocol.entry import CatchUp, Defaults, Timing
+from celery_singleton_beat.protocol.gap import min_gap_ms
 from celery_singleton_beat.protocol.recurrence import Recurrence
 from celery_singleton_beat.protocol.spec import Spec, spec_of
 from celery_singleton_beat.protocol.spec_kinds import clock_of, in_bounds
 from celery_singleton_beat.protocol.wallclock import zone_name
-from celery_singleton_beat.setting_values import Bool, Int, Kind, choice_of
+from celery_singleton_beat.setting_values import Bool, Int, Kind, choice_of, written
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -283,7 +284,12 @@ class Entry:
 
     def _settle_rule(self) -> None:
         self._settle("recurrence", spec_of(self.recurrence))
-        self.spec.recurrence(self.timezone)
+        rule = self.spec.recurrence(self.timezone)
+        if self.jitter and (gap_ms := min_gap_ms(rule)) is not None and self.jitter_ms > gap_ms:
+            raise EntryError(
+                f"jitter of {written(self.jitter_ms / 1000)} seconds is longer than the smallest "
+                f"distance between two occurrences, {written(gap_ms / 1000)} seconds"
+            )
 
 
 _FIELDS: Final[dict[str, Any]] = {

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from celery_singleton_beat.errors import ConfigurationError, LimitExceeded
 from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.definition import Entry
+from celery_singleton_beat.protocol.gap import min_gap_ms
 from celery_singleton_beat.protocol.stored import Quota
 from celery_singleton_beat.setting_values import Int, Seconds, did_you_mean, written
 
@@ -68,7 +70,7 @@ class TenantLimits:
         return cls(entries, interval_ms and interval_ms / 1000, per_minute)
 
     def check_count(self, count: int, tenant: str) -> None:
-        """Let a tenant have so many enabled entries.
+        """Let a tenant have so many enabled entries, the one to be stored included.
 
         Raises:
             LimitExceeded: these are too many.
@@ -83,21 +85,24 @@ class TenantLimits:
                 tenant=tenant,
             )
 
-    def check_interval(self, gap_ms: int | None, tenant: str, entry: str) -> None:
-        """Let an entry have such a smallest distance between occurrences (None: it has one only).
+    def check_interval(self, entry: Entry) -> None:
+        """Let an entry be due as often as it is, at the most frequent that it ever is.
 
         Raises:
-            LimitExceeded: it is too small.
+            LimitExceeded: two of its occurrences come too near to each other.
         """
-        if gap_ms is not None and gap_ms < self.min_interval_ms:
+        if not self.min_interval_ms:
+            return
+        gap_ms = min_gap_ms(entry.spec.recurrence(entry.timezone))
+        if gap_ms is not None and gap_ms < self.min_interval_ms and entry.max_runs != 1:
             raise LimitExceeded(
-                f"entry {entry!r} of tenant {tenant!r} has occurrences {written(gap_ms / 1000)} "
-                f"seconds apart, and {written(self.min_interval_ms / 1000)} are the least allowed "
-                "(min_interval; it counts the smallest distance that ever comes)",
+                f"entry {entry.name!r} of tenant {entry.tenant!r} has occurrences that are "
+                f"{written(gap_ms / 1000)} seconds apart; the least allowed is "
+                f"{written(self.min_interval_ms / 1000)} seconds (min_interval)",
                 limit="min_interval",
                 allowed=self.min_interval,
                 value=timedelta(milliseconds=gap_ms),
-                tenant=tenant,
+                tenant=entry.tenant,
             )
 
     def to_json(self) -> str:

@@ -66,6 +66,7 @@ def first_plan(timing: Timing, slot: Slot | None, *, now_ms: int) -> Slot | None
         is_scheduled
         and not has_ended
         and slot.slot_ms <= now_ms
+        and not timing.has_run(slot.runs)
         and is_due_at(timing.recurrence, slot.slot_ms)
     ):
         return replace(slot, rule=timing.rule, due_ms=slot.slot_ms + timing.offset_ms)
@@ -91,6 +92,8 @@ def plan(
     seen_ms = now_ms - timing.offset_ms
     if slot.slot_ms == ABSENT or slot.slot_ms > seen_ms:
         return Plan((), _scheduled(timing, slot), passed_over)
+    if timing.has_run(slot.runs):
+        return Plan((), _scheduled(timing, replace(slot, slot_ms=ABSENT)), passed_over)
     due, missed = _select(timing, slot.slot_ms, seen_ms)
     if timing.max_runs is not None:
         due = due[: timing.max_runs - slot.runs]

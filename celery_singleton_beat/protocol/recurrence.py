@@ -27,6 +27,8 @@ class Recurrence(Protocol):
     (a relative interval of more than one unit), needs them.
     """
 
+    def __hash__(self) -> int: ...
+
     @property
     def rule(self) -> str:
         """Canonical text of the rule and its zone.
