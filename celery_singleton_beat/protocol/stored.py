@@ -14,8 +14,9 @@ touches a live hold: who holds the slot learns of the change when it settles.
       +----------------------------+                      GONE       paused or removed: no
                                                                      score is written
 
-A revision is the number of a change; there is one counter for all entries, so a
-name that is removed and put again has no revision twice. Saving, enabling and
+A revision is the number of a change. There is one counter for all entries, which
+only grows (max(last + 1, server time in µs), as for fences): a name that is removed
+and put again, also in a store that forgot, has no revision twice. Saving, enabling and
 resuming fire nothing: an entry is planned from the moment of its last change on,
 and what was due before it was resumed is passed over.
 """
@@ -30,6 +31,8 @@ from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT, clean, join, split
 
 MINUTE_MS: Final = 60_000
+MOST_CLAIMS: Final = 1000
+"""So much is claimed at once at most: one script must carry it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +135,14 @@ class Tenant:
 class Put(NamedTuple):
     """A definition to store, and what the store must know of it.
 
-    ``slot_ms`` and ``due_ms`` are its first occurrence after now, as its writer
-    reckons: if that is not to come any more, who claims it plans it. ``gap_ms``
-    is the smallest distance between two occurrences (0: there are no two).
+    ``slot_ms`` and ``due_ms`` are its first occurrence after ``reckoned_ms``, the
+    time by its writer's clock: if that is not to come any more, or the store's
+    clock is behind the writer's, who claims it plans it. ``gap_ms`` is the
+    smallest distance between two occurrences (0: there are no two).
     ``if_revision`` is the revision that must be there (0: none; None: any). With
-    a ``mark`` the entry is put for a source: another source's is left alone.
+    a ``mark`` the entry is put in a reconciliation of its source: another
+    source's is left alone. Without one (0) it counts as put in that which goes on.
+    Neither tenant nor source holds the separator of records.
     """
 
     entry: str
@@ -151,6 +157,7 @@ class Put(NamedTuple):
     if_revision: int | None = None
     by: str = ""
     mark: int = 0
+    reckoned_ms: int = 0
 
 
 class Stored(Enum):
@@ -184,11 +191,16 @@ def refusal(asked: Put, card: Card | None, tenant: Tenant, default: Quota) -> Pu
     revision = card.revision if card else 0
     if card and asked.mark and card.source != asked.source:
         return PutAnswer(Stored.FOREIGN, revision)
-    if card and (card.definition, card.source) == (asked.definition, asked.source):
+    if card and _is_kept(asked, card):
         return PutAnswer(Stored.UNCHANGED, revision)
     if asked.if_revision is not None and asked.if_revision != revision:
         return PutAnswer(Stored.CONFLICT, revision)
     return _limit_met(asked, card, tenant, default) if asked.tenant else None
+
+
+def _is_kept(asked: Put, card: Card) -> bool:
+    kept = (card.definition, card.source, card.tenant, card.is_enabled)
+    return kept == (asked.definition, asked.source, asked.tenant, asked.is_enabled)
 
 
 def _limit_met(asked: Put, card: Card | None, tenant: Tenant, default: Quota) -> PutAnswer | None:
@@ -208,8 +220,8 @@ def put(
     """Store a definition that was not refused.
 
     A new entry gets the slot its writer reckoned, if that is still to come. The
-    slot of one that was there stays as it is; if the rule is another one now,
-    whoever claims it next plans it anew.
+    slot of one that was there stays as it is; if the rule is another one now, or
+    had ended, whoever claims it next plans it anew.
     """
     written = Card(
         revision,
@@ -229,13 +241,14 @@ def put(
         note=card.note,
         resumed_ms=now_ms if is_back else card.resumed_ms,
     )
-    if slot.rule != asked.rule and not slot.is_held:
+    if not slot.is_held and (slot.due_ms == ABSENT or slot.rule != asked.rule):
         slot = replace(slot, due_ms=now_ms)
     return written, slot
 
 
 def _first_slot(asked: Put, now_ms: int) -> Slot:
-    if asked.slot_ms == ABSENT or (asked.slot_ms > now_ms and asked.due_ms > now_ms):
+    is_to_come = asked.slot_ms == ABSENT or (asked.slot_ms > now_ms and asked.due_ms > now_ms)
+    if is_to_come and asked.reckoned_ms <= now_ms:
         return Slot(asked.rule, asked.slot_ms, asked.due_ms)
     return Slot("", ABSENT, now_ms)
 
@@ -254,6 +267,11 @@ def pause(
         by=clean(by),
         note=clean(note) if paused else "",
     )
+
+
+def next_revision(last: int, *, now_ms: int) -> int:
+    """Give the number of a change, or of a reconciliation."""
+    return max(last + 1, now_ms * 1000)
 
 
 def settle_stored(

@@ -31,7 +31,7 @@ class RedisTimetable(RedisScripts):
             (*keys.timetable, keys.took(request.replica)),
             (request.request_id, request.limit, request.hold_ms, request.per_minute),
         )
-        now_ms, next_ms, claims, *unreadable = answer
+        now_ms, next_ms, found_again, claims, *unreadable = answer
         found = claims or []
         return StoredAnswer(
             int(now_ms),
@@ -41,6 +41,7 @@ class RedisTimetable(RedisScripts):
             ),
             int(next_ms) if next_ms else None,
             tuple(unreadable),
+            int(found_again),
         )
 
     def settle_stored(self, settlements: Sequence[Settlement]) -> list[Settled]:
@@ -150,4 +151,5 @@ def _texts(asked: Put) -> tuple[str, ...]:
         wanted,
         clean(asked.by),
         str(asked.mark),
+        str(asked.reckoned_ms),
     )

@@ -40,7 +40,7 @@ puts = st.builds(
     source=sources,
     is_enabled=st.sampled_from([True, True, False]),
     gap_ms=st.sampled_from([0, 400, 600]),
-    if_revision=st.sampled_from([None, None, None, 0, 1, 2]),
+    if_revision=st.sampled_from([None, None, None, 0, START_MS * 1000]),
     by=st.sampled_from(["", "op|1"]),
     mark=st.sampled_from([0, 0, 1, 2]),
 )
@@ -113,7 +113,7 @@ class Timetables(Machine):
         self.both("settle_stored", settlements)
 
     @rule(
-        entries=st.lists(names, max_size=3, unique=True), revision=st.sampled_from([None, None, 2])
+        entries=st.lists(names, max_size=3, unique=True), revision=st.sampled_from([None, None, START_MS * 1000])
     )
     def removes(self, entries: list[str], revision: int | None) -> None:
         self.both("remove", entries, if_revision=revision)
