@@ -9,21 +9,23 @@ from math import ceil
 from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot, take
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.stored import (
-    MINUTE_MS,
     MOST_CLAIMS,
     Card,
     Put,
     PutAnswer,
-    Quota,
     Stored,
-    Tenant,
-    allowance,
     look_ms,
     next_revision,
     pause,
     put,
     refusal,
     settle_stored,
+)
+from celery_singleton_beat.protocol.tenant import (
+    MINUTE_MS,
+    Quota,
+    Tenant,
+    allowance,
     spend,
     turn_ms,
 )

@@ -7,7 +7,8 @@ from typing import Any
 
 from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot
 from celery_singleton_beat.protocol.codec import clean
-from celery_singleton_beat.protocol.stored import Card, Put, PutAnswer, Quota, Stored, Tenant
+from celery_singleton_beat.protocol.stored import Card, Put, PutAnswer, Stored
+from celery_singleton_beat.protocol.tenant import Quota, Tenant
 from celery_singleton_beat.store.redis_script import RedisScripts, batches, pairs
 from celery_singleton_beat.store.settlement_texts import settlement_texts
 from celery_singleton_beat.store.timetable_port import (

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot
-from celery_singleton_beat.protocol.stored import Card, Put, PutAnswer, Quota, Stored, Tenant
+from celery_singleton_beat.protocol.stored import Card, Put, PutAnswer, Stored
+from celery_singleton_beat.protocol.tenant import Quota, Tenant
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 -- claim_stored: take due stored entries, tenant by tenant.
--- Twins: protocol/stored.allowance, stored.spend, claim.take; MemoryTimetable.claim_stored.
+-- Twins: protocol/tenant.allowance, tenant.spend, claim.take; MemoryTimetable.claim_stored.
 -- KEYS 9 took
 -- ARGV 6 request id, 7 limit, 8 hold ms, 9 default max per minute
 -- Answer: {epoch, now, next ms or '', how many were found again, claims ('' for none): {entry,

@@ -1,5 +1,5 @@
 -- Timetable: what the scripts of stored entries share.
--- Twins: protocol/stored.py (Card, Tenant, look_ms, turn_ms).
+-- Twins: protocol/stored.py (Card, look_ms, next_revision), protocol/tenant.py (Tenant, turn_ms).
 -- KEYS 2 cards, 3 stored, 4 tenants, 5 turns, 6 of (then a tenant: its entries),
 --   7 source (then a source: its entries), 8 aside
 local CARDS, STORED, TENANTS, TURNS, OF, SOURCE, ASIDE = unpack(KEYS, 2, 8)
