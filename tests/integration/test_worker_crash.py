@@ -63,7 +63,7 @@ def test_a_run_whose_worker_was_killed_is_run_again_by_another(shop: Shop) -> No
 
     shop.began("orphan", 2)
     shop.let("g")
-    shop.wait_run(run.id, lambda record: bool(record and record.state.value == "done"))
+    shop.wait_done(run.id)
 
     second = shop.bodies("orphan")[1]
     facts = kinds(shop.history(), run.id)
