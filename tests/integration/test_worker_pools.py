@@ -104,6 +104,7 @@ def test_a_killed_worker_blocks_the_key_of_its_early_acked_run_for_a_ttl(
     first = shop.worker(pool, 1)
     run = shop.send("early", "orphan", ("gate", "g"))
     shop.began("orphan")
+    shop.wait_acknowledged(first)
 
     first.kill()
     shop.wait_lock("early:orphan", lambda lock: not lock or lock.deadline_ms < shop.store_now_ms())
