@@ -172,7 +172,7 @@ class Shop:
         worker.wait_for(rf"\[{following.id}\] received", ENOUGH)
 
     def wait_settled(self) -> None:
-        """Wait until the broker, a Redis, has no message: neither waiting nor in a worker's hands."""
+        """Wait until the broker, a Redis, has no message: none waits, and no worker has one."""
         queue = self.client.conf.task_default_queue
 
         def is_settled() -> bool:
