@@ -259,6 +259,8 @@ def test_a_retry_beyond_the_allowed_ones_is_an_end(shop: Shop) -> None:
     run = shop.send("stumbling", "hopeless", ("stumble", 99), **about)
     failure = run.get(timeout=ENOUGH, propagate=False)
     shop.wait_done(run.id)
+    kinds = [fact.kind for fact in reversed(shop.history()) if fact.run == run.id]
+    assert kinds == ["started", "retrying"] * 3 + ["started", "failed"]
     assert shop.lock("stumbling:hopeless") is None
 
     shop.send("stumbling", "hopeless", ("stumble", 99), **about)
