@@ -290,7 +290,7 @@ def test_a_late_acked_run_beyond_its_hard_limit_is_run_again_if_its_task_says_so
         task_acks_on_timeout=False,
     )
     shop.worker(concurrency=1)
-    run = shop.send("late", "too slow", ("gate", "g"), time_limit=2)
+    run = shop.send("late", "too slow", ("gate", "g"), time_limit=4)
     shop.began("too slow", 2)
     shop.let("g", 2)
 
