@@ -126,6 +126,7 @@ def test_a_cold_shutdown_gives_a_late_acked_run_back_and_it_runs_alone(
     leaving = shop.worker(pool, 1)
     run = shop.send("late", "cut short", ("tell", None), ("gate", "g"))
     shop.told("self", "cut short")  # in its body: the witness will see it being unwound
+    shop.wait_accepted(run)  # Celery gives back only what it knows to be running
 
     leaving.send(signal.SIGQUIT)
     shop.worker(pool, 1)

@@ -171,6 +171,16 @@ class Shop:
         following = self.send("early", "what comes next")
         worker.wait_for(rf"\[{following.id}\] received", ENOUGH)
 
+    def wait_accepted(self, run: AsyncResult) -> None:
+        """Wait until a worker's main process has heard that its pool began a run."""
+        inspect, deadline = self.client.control.inspect(timeout=1.0), time.monotonic() + ENOUGH
+        while run.id not in {
+            request["id"] for active in (inspect.active() or {}).values() for request in active
+        }:
+            if time.monotonic() > deadline:
+                msg = f"no worker has accepted {run.id}"
+                raise TimeoutError(msg)
+
     def wait_settled(self) -> None:
         """Wait until the broker, a Redis, has no message: none waits, and no worker has one."""
         queue = self.client.conf.task_default_queue
@@ -248,7 +258,8 @@ class Shop:
             while not reached():
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    msg = f"{name} did not become so: {self.store.get(name)!r}"
+                    found = self.store.get(name) if self.store.type(name) == "string" else "…"
+                    msg = f"{name} did not become so: {found!r}"
                     raise TimeoutError(msg)
                 changes.get_message(timeout=min(left, 1.0))
 
