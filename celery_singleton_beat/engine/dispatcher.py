@@ -74,7 +74,12 @@ class Dispatcher:
         self._watch = Watch(events, rest_ms=pace.clock_jump_rest_ms)
         self._settling = Settling(partial(store.settle, digest), events)
         self._outbound = Outbound(
-            publisher=publisher, events=events, replica=replica, pace=pace, clock_ms=clock_ms
+            publisher=publisher,
+            events=events,
+            replica=replica,
+            pace=pace,
+            busy=store.busy,
+            clock_ms=clock_ms,
         )
         self._stored = StoredEntries(
             store=store,

@@ -62,6 +62,8 @@ class StoredEntries:
         asked_ms = self._clock_ms()
         for name in answer.unreadable:
             self._events.emit(happened.EntrySetAside.unreadable(name))
+        if answer.found_again:
+            self._events.emit(happened.EntriesFoundAgain(answer.found_again))
         next_ms = self._outbound.dispatch(
             self._works(answer), answer.now_ms, first_asked_ms, self._settling
         )

@@ -21,7 +21,8 @@ from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.gap import min_gap_ms
 from celery_singleton_beat.protocol.limits import TenantLimits
-from celery_singleton_beat.protocol.stored import Put, PutAnswer, Quota, Stored
+from celery_singleton_beat.protocol.stored import Put, PutAnswer, Stored
+from celery_singleton_beat.protocol.tenant import Quota
 from celery_singleton_beat.setting_values import written
 from celery_singleton_beat.store.port import Store
 from celery_singleton_beat.store.timetable_port import Kept, Page
@@ -106,6 +107,7 @@ def put_of(entry: Entry, change: Change, now_ms: int) -> Put:
         change.if_revision,
         change.by,
         change.mark,
+        now_ms,
     )
 
 

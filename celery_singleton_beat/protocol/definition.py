@@ -21,7 +21,7 @@ from celery_singleton_beat.errors import (
 )
 from celery_singleton_beat.protocol import entry_values as values
 from celery_singleton_beat.protocol.bounds import instant_of
-from celery_singleton_beat.protocol.entry import CatchUp, Defaults, Timing
+from celery_singleton_beat.protocol.entry import CatchUp, Defaults, Overlap, Timing
 from celery_singleton_beat.protocol.gap import min_gap_ms
 from celery_singleton_beat.protocol.recurrence import Recurrence
 from celery_singleton_beat.protocol.spec import Spec, spec_of
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 
-_HOUR_MS: Final = 3_600_000
 _DURATIONS: Final = (
     "jitter",
     "catch_up_window",
@@ -137,12 +136,6 @@ class Entry:
     def end_ms(self) -> int | None:
         return None if self.end is None else instant_of(self.end, "end")
 
-    def overlap_limit_ms(self, interval_ms: int) -> int:
-        """For how long a run that is queued blocks the next, given the distance to the next."""
-        if self.overlap_limit is not None:
-            return values.duration_ms(self.overlap_limit)
-        return max(2 * interval_ms, _HOUR_MS)
-
     def timing(self, defaults: Defaults = _DEFAULTS) -> Timing:
         """When it is due, and what happens to what was missed."""
         window_ms = self.catch_up_window_ms
@@ -158,6 +151,9 @@ class Entry:
             defaults.dedupe_window_ms if dedupe_ms is None else dedupe_ms,
             defaults.start_deadline_ms if deadline_ms is None else deadline_ms,
             self.max_runs,
+            Overlap(self.overlap),
+            _optional_ms(self.overlap_limit),
+            self.delivery == "at_most_once",
         )
 
     @property

@@ -19,6 +19,7 @@ _PARTS: Final = {
     "claim": ("prelude", "claim"),
     "settle": ("prelude", "settling", "settle"),
     "recall": ("prelude", "recall"),
+    "busy": ("prelude", "busy"),
     "dismiss": ("prelude", "dismiss"),
     "slots": ("prelude", "slots"),
     "adopt": ("prelude", "adopt"),
