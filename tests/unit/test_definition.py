@@ -31,7 +31,8 @@ class Colour(str, Enum):
 
 
 def entry(**given: Any) -> Entry:
-    return Entry(**{"name": "tick", "task": "ping", "recurrence": 30} | given)
+    fields: dict[str, Any] = {"name": "tick", "task": "ping", "recurrence": 30}
+    return Entry(**fields | given)
 
 
 def plain_values() -> st.SearchStrategy[Any]:
@@ -179,7 +180,7 @@ def test_jitter_may_be_as_long_as_the_least_interval_and_no_longer() -> None:
     """F15: up to the interval; at the hour, every seventh minute is four minutes from the next."""
     longest = entry(recurrence="*/7 * * * *", jitter=240)
 
-    with pytest.raises(EntryError, match="longer than the smallest distance .* 240 seconds"):
+    with pytest.raises(EntryError, match=r"longer than the smallest distance .* 240 seconds"):
         entry(recurrence="*/7 * * * *", jitter=241)
 
     assert 0 <= longest.timing().offset_ms < 240_000
