@@ -246,14 +246,14 @@ class Entry:
         if not isinstance(self.args, list | tuple):
             raise EntryError(f"args must be a list or tuple, not {type(self.args).__name__}")
         if self.args:
-            self._settle("args", tuple(values.plain(self.args, "args")))
+            self._settle("args", tuple(values.payload(self.args, "args")))
         elif self.args != ():
             self._settle("args", ())
         for name in ("kwargs", "options"):
             given = getattr(self, name)
             if not isinstance(given, Mapping):
                 raise EntryError(f"{name} must be a mapping, not {type(given).__name__}")
-            self._settle(name, values.plain(given, name))
+            self._settle(name, values.payload(given, name))
 
     def _settle_times(self) -> None:
         for name in _DURATIONS:

@@ -42,6 +42,7 @@ KINDS: Final[dict[str, Kind]] = {
 }
 
 _SECONDS: Final = Seconds()
+_LARGEST_NUMBER: Final = 10**4000
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
 
 
@@ -167,6 +168,18 @@ def read_moment(data: str, what: str) -> datetime:
         ) from None
 
 
+def payload(value: Any, what: str) -> Any:
+    """A copy of arguments or options, made of what JSON knows.
+
+    Raises:
+        EntryError: the text names the path to what JSON does not know.
+    """
+    try:
+        return plain(value, what)
+    except RecursionError:
+        raise EntryError(f"{what} is nested too deeply to be stored") from None
+
+
 def plain(value: Any, path: str) -> Any:
     """A copy of a value, made of what JSON knows: equal to what would be read back.
 
@@ -176,6 +189,8 @@ def plain(value: Any, path: str) -> Any:
     kind = type(value)
     if kind is str and not value.isascii() and not is_encodable(value):
         raise EntryError(f"{path} holds characters that cannot be stored")
+    if kind is int and abs(value) > _LARGEST_NUMBER:
+        raise EntryError(f"{path} is a number of too many digits to be stored")
     if kind in _SCALARS:
         return value
     if kind is float and math.isfinite(value):

@@ -104,7 +104,7 @@ def test_what_is_given_is_kept_as_data_and_read_again_as_the_same(
     assert hash(again) == hash(spec)
     assert spec_of(data) == spec_of(spec) == spec
     assert spec.recurrence("Europe/Rome").rule == rule
-    assert again.recurrence("Europe/Rome") is spec.recurrence("Europe/Rome") or "once" in rule
+    assert again.recurrence("Europe/Rome") is spec.recurrence("Europe/Rome")
 
 
 def fields(lowest: int, highest: int) -> st.SearchStrategy[Any]:
@@ -156,7 +156,7 @@ def test_a_crontab_object_is_due_when_its_spec_is(after_ms: int, zone: str, **gi
         ({"type": "rrule", "text": 5}, "must be a text"),
         ({"type": "solar", "event": "noon", "latitude": 1, "longitude": 2}, "unknown solar event"),
         ({"type": "solar", "event": "sunset", "latitude": "1", "longitude": 2}, "number of degre"),
-        ("0 0 * * *" + " " * 10 + "x" * 2000, "is too long|has 6 fields|must be"),
+        ("0 0 * * *" + " " * 10 + "x" * 2000, "of 2010 characters is too long: 1000 at most"),
         (OwnRule(5), r"OwnRule decides by code .*: keep it in beat_schedule, or write its rule"),
         (rruleset(), "a rruleset of dateutil's cannot be stored: give one rrule"),
     ],
