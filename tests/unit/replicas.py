@@ -9,6 +9,7 @@ from celery_singleton_beat.engine.pace import Pace
 from celery_singleton_beat.errors import StoreUnavailable
 from celery_singleton_beat.events import Event, Events
 from celery_singleton_beat.protocol.entry import Timing, configuration_digest
+from celery_singleton_beat.protocol.recurrence import Interval
 from celery_singleton_beat.store.memory_store import MemoryStore
 from celery_singleton_beat.testing import FakeClock, RecordingPublisher
 
@@ -78,3 +79,7 @@ class Deployment:
 
     def heard(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.told if isinstance(event, kind)]
+
+
+def timings(every_ms: int = 1000, names: str = "x", **fields: object) -> dict[str, Timing]:
+    return {name: Timing(name, Interval(every_ms), **fields) for name in names}  # type: ignore[arg-type]

@@ -265,12 +265,6 @@ def test_start_and_end_bound_what_is_due() -> None:
     assert bounded.when.next_after(first_ms) is None
 
 
-def test_a_queued_run_blocks_for_two_intervals_and_at_least_an_hour() -> None:
-    assert entry().overlap_limit_ms(30_000) == 3_600_000
-    assert entry().overlap_limit_ms(86_400_000) == 2 * 86_400_000
-    assert entry(overlap="skip", overlap_limit=90).overlap_limit_ms(86_400_000) == 90_000
-
-
 def test_celerys_schedule_objects_and_tasks_may_be_given() -> None:
     app = Celery("shop", set_as_current=False)
 

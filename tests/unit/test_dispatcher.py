@@ -9,22 +9,17 @@ import pytest
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.publisher import Sent
-from celery_singleton_beat.protocol.entry import CatchUp, Timing, configuration_digest
+from celery_singleton_beat.protocol.entry import CatchUp, configuration_digest
 from celery_singleton_beat.protocol.occurrence import Occurrence
-from celery_singleton_beat.protocol.recurrence import Interval
 from celery_singleton_beat.protocol.run import Attempt
 from celery_singleton_beat.store.port import ClaimRequest
 from celery_singleton_beat.testing import START_MS, FakeClock, RecordingPublisher
-from tests.unit.replicas import Deployment, Flaky
+from tests.unit.replicas import Deployment, Flaky, timings
 
 
 @pytest.fixture
 def it() -> Deployment:
     return Deployment()
-
-
-def timings(every_ms: int = 1000, names: str = "x", **fields: object) -> dict[str, Timing]:
-    return {name: Timing(name, Interval(every_ms), **fields) for name in names}  # type: ignore[arg-type]
 
 
 def multiples(seconds: range) -> list[int]:

@@ -96,7 +96,7 @@ def test_a_queued_run_stops_blocking_after_its_limit(it: Deployment) -> None:
     assert it.sent() == at(10, 40)
 
 
-def test_by_default_a_queued_run_blocks_for_an_hour_or_until_it_is_refused(it: Deployment) -> None:
+def test_by_default_a_queued_run_blocks_for_an_hour_or_until_it_is_refused() -> None:
     daily = Timing("x", Interval(86_400_000), overlap=Overlap.SKIP)
     often = Timing("x", Interval(10_000), overlap=Overlap.SKIP)
 
