@@ -52,7 +52,8 @@ def test_a_lease_outlives_a_run_that_holds_the_interpreter_lock(
 
     assert rival["singleton_skipped"] == "locked"
     assert first.get(timeout=ENOUGH)["run"] == first.id
-    assert shop.told("held", "greedy")["ticks"] <= 3
+    # A thread that had its turns would have told 1,200; before and after the call it has some.
+    assert shop.told("held", "greedy")["ticks"] < 60
     assert shop.began("greedy").started("greedy") == 1
 
 

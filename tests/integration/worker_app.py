@@ -97,10 +97,11 @@ def hold_the_interpreter(_task: Any, key: str, gate: str) -> None:
 
     path = pathlib.Path(os.environ[witness.VARIABLE], f"gate-{gate}")
     threading.Thread(target=tick).start()
+    # PyDLL, unlike CDLL, does not let go of the lock.
+    read, buffer = ctypes.PyDLL(None).read, ctypes.create_string_buffer(1)
     with path.open("rb", buffering=0) as opening:
         before = ticks[0]
-        # PyDLL, unlike CDLL, does not let go of the lock.
-        ctypes.PyDLL(None).read(opening.fileno(), ctypes.create_string_buffer(1), 1)
+        read(opening.fileno(), buffer, 1)
         passed = ticks[0] - before
     over.set()
     fact("held", key=key, ticks=passed)
