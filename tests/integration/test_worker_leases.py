@@ -156,7 +156,6 @@ def test_a_hard_limit_frees_the_key_when_the_process_is_gone(
     shop.send("early", "slow", ("stubborn gate", "g"), time_limit=3)
     process = shop.began("slow").bodies["slow"][0].process
 
-    shop.told("refused to end", "slow")
     shop.wait_free("early:slow")
 
     assert process not in worker.group()

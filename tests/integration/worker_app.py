@@ -69,10 +69,8 @@ def at_gate(_task: Any, _key: str, gate: str) -> None:
 def at_gate_whatever_comes(task: Any, key: str, gate: str) -> None:
     """Wait at a gate, also when the process is asked to end."""
     while True:
-        try:
+        with contextlib.suppress(SystemExit):
             return at_gate(task, key, gate)
-        except SystemExit:
-            fact("refused to end", key=key)
 
 
 def at_gate_unless_warned(task: Any, key: str, gate: str) -> None:
