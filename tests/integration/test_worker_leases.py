@@ -52,7 +52,8 @@ def test_a_lease_outlives_a_run_that_holds_the_interpreter_lock(
 
     assert rival["singleton_skipped"] == "locked"
     assert first.get(timeout=ENOUGH)["run"] == first.id
-    assert shop.told("held", "greedy")["ticks"] <= 3
+    # A thread that had its turns would have told 1,200; before and after the call it has some.
+    assert shop.told("held", "greedy")["ticks"] < 60
     assert shop.began("greedy").started("greedy") == 1
 
 
@@ -155,7 +156,6 @@ def test_a_hard_limit_frees_the_key_when_the_process_is_gone(
     shop.send("early", "slow", ("stubborn gate", "g"), time_limit=3)
     process = shop.began("slow").bodies["slow"][0].process
 
-    shop.told("refused to end", "slow")
     shop.wait_free("early:slow")
 
     assert process not in worker.group()
