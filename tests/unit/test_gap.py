@@ -40,7 +40,7 @@ def some(lowest: int, highest: int, most: int) -> st.SearchStrategy[str]:
     return numbers.map(lambda found: ",".join(map(str, sorted(found))))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     minute=some(0, 59, 2),
     hour=some(0, 4, 2) | st.sampled_from(["*/12", "*/8", "0,23"]),
@@ -57,7 +57,7 @@ def test_a_crontabs_gap_is_the_smallest_that_forty_years_show(
     assert gap(expression, zone) == seen_gap(expression, zone, ms(2025), ms(2065))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     fields=st.tuples(
         st.sampled_from(["0", "5,50", "*/20"]),

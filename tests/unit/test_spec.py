@@ -26,6 +26,7 @@ START_MS = 1_790_000_000_000
 DAY_MS = 86_400_000
 ROME = ZoneInfo("Europe/Rome")
 NINE = datetime(2026, 9, 1, 9, tzinfo=ROME)
+START_IN_ROME = "DTSTART;TZID=Europe/Rome:20260901T090000"
 
 
 class OwnRule(schedule):
@@ -83,6 +84,14 @@ class OwnRule(schedule):
             rrule(WEEKLY, interval=2, dtstart=datetime(2026, 1, 5, 9)),  # noqa: DTZ001
             {"type": "rrule", "text": "DTSTART:20260105T090000\nRRULE:FREQ=WEEKLY;INTERVAL=2"},
             "rrule DTSTART:20260105T090000 RRULE:FREQ=WEEKLY;INTERVAL=2 Europe/Rome",
+        ),
+        (
+            rrule(DAILY, dtstart=NINE, until=NINE.astimezone(timezone.utc) + timedelta(days=1)),
+            {
+                "type": "rrule",
+                "text": f"{START_IN_ROME}\nRRULE:FREQ=DAILY;UNTIL=20260902T090000",
+            },
+            f"rrule {START_IN_ROME} RRULE:FREQ=DAILY;UNTIL=20260902T090000 Europe/Rome",
         ),
         (
             rrule(DAILY, dtstart=NINE),
