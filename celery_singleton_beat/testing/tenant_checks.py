@@ -218,6 +218,8 @@ def a_tenant_that_used_up_its_minute_is_looked_at_in_the_next(it: StoreUnderTest
     equal(([c.entry for c in answer.claims], answer.next_ms), (["a"], (minute + 1) * MINUTE_MS))
     equal(it.store.tenants(["t"]), [Tenant(2, minute=minute, used=1)])
     equal(it.claim().stored_ms, (minute + 1) * MINUTE_MS)
+    it.store.allow("t", Quota(max_per_minute=1))
+    equal(it.taken(), [])
     it.store.allow("t", Quota(max_per_minute=2))
     equal((it.taken(per_minute=1), it.store.tenants(["t"])[0].used), (["b"], 2))
 
