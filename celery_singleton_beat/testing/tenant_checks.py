@@ -90,6 +90,26 @@ def an_entry_that_moves_counts_where_it_is(it: StoreUnderTest) -> None:
     equal(it.taken(), [])
 
 
+def who_loses_an_entry_is_looked_at_when_the_next_is_due(it: StoreUnderTest) -> None:
+    """Moved or removed: its tenant's turn is that of what is left, and nothing is amiss."""
+    for entry, at in (("a", 300), ("b", 500), ("c", 700), ("d", 900)):
+        it.put(entry, START_MS + at, tenant="t")
+    it.store.pause_all("u", paused=True)
+    seen = [it.claim().stored_ms]
+
+    it.put("a", tenant="u")
+    seen += [it.claim().stored_ms, it.take().next_ms]
+    it.store.remove(["b"])
+    seen += [it.claim().stored_ms, it.take().next_ms]
+    it.pause("c")
+    seen += [it.claim().stored_ms, it.take().next_ms]
+    it.store.remove(["d"])
+    seen += [it.claim().stored_ms, it.take().next_ms]
+
+    equal(seen[:3], [START_MS + 300, START_MS + 500, START_MS + 500])
+    equal(seen[3:], [START_MS + 700] * 2 + [START_MS + 900] * 2 + [None, None])
+
+
 def an_entry_that_moves_to_a_paused_tenant_stops_and_goes_on(it: StoreUnderTest) -> None:
     it.put("a", tenant="t")
     it.store.pause_all("u", paused=True)
@@ -198,6 +218,8 @@ def a_tenant_that_used_up_its_minute_is_looked_at_in_the_next(it: StoreUnderTest
     equal(([c.entry for c in answer.claims], answer.next_ms), (["a"], (minute + 1) * MINUTE_MS))
     equal(it.store.tenants(["t"]), [Tenant(2, minute=minute, used=1)])
     equal(it.claim().stored_ms, (minute + 1) * MINUTE_MS)
+    it.store.allow("t", Quota(max_per_minute=1))
+    equal(it.taken(), [])
     it.store.allow("t", Quota(max_per_minute=2))
     equal((it.taken(per_minute=1), it.store.tenants(["t"])[0].used), (["b"], 2))
 
@@ -314,6 +336,7 @@ TENANT_CHECKS = (
     a_tenant_has_no_entry_that_is_due_more_often_than_it_may,
     a_quota_of_its_own_stands_in_for_the_default,
     an_entry_that_moves_counts_where_it_is,
+    who_loses_an_entry_is_looked_at_when_the_next_is_due,
     an_entry_that_moves_to_a_paused_tenant_stops_and_goes_on,
     a_hold_moves_along_with_its_entry,
     a_tenant_with_a_backlog_does_not_starve_another,
