@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from celery_singleton_beat.errors import (
     ConfigurationError,
@@ -27,16 +27,12 @@ from celery_singleton_beat.protocol.recurrence import Recurrence
 from celery_singleton_beat.protocol.spec import Spec, spec_of
 from celery_singleton_beat.protocol.spec_kinds import clock_of, in_bounds
 from celery_singleton_beat.protocol.wallclock import zone_name
-from celery_singleton_beat.setting_values import Bool, Int, Kind, choice_of, written
+from celery_singleton_beat.setting_values import written
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 VERSION: Final = 1
-
-CatchUpWord = Literal["latest", "all", "none"]
-OverlapWord = Literal["allow", "skip", "queue"]
-DeliveryWord = Literal["at_least_once", "at_most_once"]
 
 _HOUR_MS: Final = 3_600_000
 _DURATIONS: Final = (
@@ -47,14 +43,6 @@ _DURATIONS: Final = (
     "overlap_limit",
 )
 _MOMENTS: Final = ("start", "end")
-_KINDS: Final[dict[str, Kind]] = {
-    "catch_up": choice_of(CatchUpWord),
-    "catch_up_max": Int(1),
-    "overlap": choice_of(OverlapWord),
-    "delivery": choice_of(DeliveryWord),
-    "max_runs": Int(1),
-    "enabled": Bool(),
-}
 
 _DEFAULTS: Final = Defaults()
 
@@ -84,14 +72,14 @@ class Entry:
     options: Mapping[str, Any] = field(default_factory=dict)
     tenant: str = ""
     jitter: float | timedelta = 0
-    catch_up: CatchUpWord | None = None
+    catch_up: values.CatchUpWord | None = None
     catch_up_max: int | None = None
     catch_up_window: float | timedelta | None = None
     dedupe_window: float | timedelta | None = None
     start_deadline: float | timedelta | None = None
-    overlap: OverlapWord = "allow"
+    overlap: values.OverlapWord = "allow"
     overlap_limit: float | timedelta | None = None
-    delivery: DeliveryWord = "at_least_once"
+    delivery: values.DeliveryWord = "at_least_once"
     start: datetime | None = None
     end: datetime | None = None
     max_runs: int | None = None
@@ -196,7 +184,7 @@ class Entry:
         data["recurrence"] = self.spec.to_json()
         for name in _DURATIONS:
             if name in data:
-                data[name] = values.seconds_text(values.duration_ms(data[name]))
+                data[name] = values.seconds_number(values.duration_ms(data[name]))
         for name in _MOMENTS:
             if name in data:
                 data[name] = data[name].isoformat()
@@ -254,7 +242,7 @@ class Entry:
                 values.record_name(getattr(self, name), name)
         if self.description != "":
             values.free_text(self.description, "description")
-        for name, kind in _KINDS.items():
+        for name, kind in values.KINDS.items():
             if (value := getattr(self, name)) is not _FIELDS[name]:
                 self._settle(name, kind.check(value, name))
 

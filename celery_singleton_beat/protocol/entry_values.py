@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from celery_singleton_beat.errors import (
     ConfigurationError,
@@ -17,10 +17,31 @@ from celery_singleton_beat.errors import (
 )
 from celery_singleton_beat.protocol.bounds import datetime_of, instant_of
 from celery_singleton_beat.protocol.codec import SEPARATOR
-from celery_singleton_beat.setting_values import DAY_MS, Seconds, did_you_mean
+from celery_singleton_beat.setting_values import (
+    DAY_MS,
+    Bool,
+    Int,
+    Kind,
+    Seconds,
+    choice_of,
+    did_you_mean,
+)
+
+CatchUpWord = Literal["latest", "all", "none"]
+OverlapWord = Literal["allow", "skip", "queue"]
+DeliveryWord = Literal["at_least_once", "at_most_once"]
 
 LONGEST_NAME: Final = 200
 LONGEST_TEXT: Final = 2000
+
+KINDS: Final[dict[str, Kind]] = {
+    "catch_up": choice_of(CatchUpWord),
+    "catch_up_max": Int(1),
+    "overlap": choice_of(OverlapWord),
+    "delivery": choice_of(DeliveryWord),
+    "max_runs": Int(1),
+    "enabled": Bool(),
+}
 
 _SECONDS: Final = Seconds()
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
@@ -81,10 +102,10 @@ def duration(given: object, what: str, *, may_be_zero: bool = False) -> float | 
         raise EntryError(str(error)) from error
     if milliseconds > DAY_MS:
         return timedelta(milliseconds=milliseconds)
-    return seconds_text(milliseconds)
+    return seconds_number(milliseconds)
 
 
-def seconds_text(milliseconds: int) -> float:
+def seconds_number(milliseconds: int) -> float:
     """A number of seconds: whole if it is."""
     whole, rest = divmod(milliseconds, 1000)
     return milliseconds / 1000 if rest else whole

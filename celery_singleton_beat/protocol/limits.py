@@ -11,6 +11,7 @@ from typing import Any, Final
 from celery_singleton_beat.errors import ConfigurationError, LimitExceeded
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
+from celery_singleton_beat.protocol.entry_values import seconds_number
 from celery_singleton_beat.protocol.gap import min_gap_ms
 from celery_singleton_beat.protocol.stored import Quota
 from celery_singleton_beat.setting_values import Int, Seconds, did_you_mean, written
@@ -110,7 +111,7 @@ class TenantLimits:
         return json.dumps(
             {
                 "max_entries": self.max_entries,
-                "min_interval": self.min_interval_ms / 1000 if self.min_interval_ms else None,
+                "min_interval": seconds_number(self.min_interval_ms) if self.min_interval else None,
                 "max_per_minute": self.max_per_minute,
             },
             sort_keys=True,

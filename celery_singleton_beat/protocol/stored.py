@@ -14,8 +14,9 @@ touches a live hold: who holds the slot learns of the change when it settles.
       +----------------------------+                      GONE       paused or removed: no
                                                                      score is written
 
-A revision is the number of a change; there is one counter for all entries, so a
-name that is removed and put again has no revision twice. Saving, enabling and
+A revision is the number of a change. There is one counter for all entries, which
+only grows (max(last + 1, server time in µs), as for fences): a name that is removed
+and put again, also in a store that forgot, has no revision twice. Saving, enabling and
 resuming fire nothing: an entry is planned from the moment of its last change on,
 and what was due before it was resumed is passed over.
 """
@@ -28,8 +29,10 @@ from typing import Final, NamedTuple
 
 from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT, clean, join, split
+from celery_singleton_beat.protocol.tenant import Quota, Tenant
 
-MINUTE_MS: Final = 60_000
+MOST_CLAIMS: Final = 1000
+"""So much is claimed at once at most: one script must carry it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,54 +92,17 @@ class Card:
         )
 
 
-class Quota(NamedTuple):
-    """What a tenant may have at most; ABSENT: as much as it likes."""
-
-    max_entries: int = ABSENT
-    min_interval_ms: int = ABSENT
-    max_per_minute: int = ABSENT
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """What the store keeps of a tenant: how much it has, and how it stands.
-
-    ``minute`` is the last minute in which something of it was claimed, ``used``
-    how much in it. ``quota`` is its own (None: the default).
-    """
-
-    entries: int = 0
-    is_paused: bool = False
-    resumed_ms: int = 0
-    minute: int = 0
-    used: int = 0
-    quota: Quota | None = None
-
-    def to_text(self) -> str:
-        return join(
-            self.entries,
-            int(self.is_paused),
-            self.resumed_ms,
-            self.minute,
-            self.used,
-            int(self.quota is not None),
-            *(self.quota or Quota()),
-        )
-
-    @classmethod
-    def from_text(cls, text: str) -> Tenant:
-        entries, paused, resumed_ms, minute, used, own, *quota = map(int, split(text, 9))
-        return cls(entries, paused == 1, resumed_ms, minute, used, Quota(*quota) if own else None)
-
-
 class Put(NamedTuple):
     """A definition to store, and what the store must know of it.
 
-    ``slot_ms`` and ``due_ms`` are its first occurrence after now, as its writer
-    reckons: if that is not to come any more, who claims it plans it. ``gap_ms``
-    is the smallest distance between two occurrences (0: there are no two).
+    ``slot_ms`` and ``due_ms`` are its first occurrence after ``reckoned_ms``, the
+    time by its writer's clock: if that is not to come any more, or the store's
+    clock is behind the writer's, who claims it plans it. ``gap_ms`` is the
+    smallest distance between two occurrences (0: there are no two).
     ``if_revision`` is the revision that must be there (0: none; None: any). With
-    a ``mark`` the entry is put for a source: another source's is left alone.
+    a ``mark`` the entry is put in a reconciliation of its source: another
+    source's is left alone. Without one (0) it counts as put in that which goes on.
+    Neither tenant nor source holds the separator of records.
     """
 
     entry: str
@@ -151,6 +117,7 @@ class Put(NamedTuple):
     if_revision: int | None = None
     by: str = ""
     mark: int = 0
+    reckoned_ms: int = 0
 
 
 class Stored(Enum):
@@ -184,11 +151,16 @@ def refusal(asked: Put, card: Card | None, tenant: Tenant, default: Quota) -> Pu
     revision = card.revision if card else 0
     if card and asked.mark and card.source != asked.source:
         return PutAnswer(Stored.FOREIGN, revision)
-    if card and (card.definition, card.source) == (asked.definition, asked.source):
+    if card and _is_kept(asked, card):
         return PutAnswer(Stored.UNCHANGED, revision)
     if asked.if_revision is not None and asked.if_revision != revision:
         return PutAnswer(Stored.CONFLICT, revision)
     return _limit_met(asked, card, tenant, default) if asked.tenant else None
+
+
+def _is_kept(asked: Put, card: Card) -> bool:
+    kept = (card.definition, card.source, card.tenant, card.is_enabled)
+    return kept == (asked.definition, asked.source, asked.tenant, asked.is_enabled)
 
 
 def _limit_met(asked: Put, card: Card | None, tenant: Tenant, default: Quota) -> PutAnswer | None:
@@ -208,8 +180,8 @@ def put(
     """Store a definition that was not refused.
 
     A new entry gets the slot its writer reckoned, if that is still to come. The
-    slot of one that was there stays as it is; if the rule is another one now,
-    whoever claims it next plans it anew.
+    slot of one that was there stays as it is; if the rule is another one now, or
+    had ended, whoever claims it next plans it anew.
     """
     written = Card(
         revision,
@@ -229,13 +201,14 @@ def put(
         note=card.note,
         resumed_ms=now_ms if is_back else card.resumed_ms,
     )
-    if slot.rule != asked.rule and not slot.is_held:
+    if not slot.is_held and (slot.due_ms == ABSENT or slot.rule != asked.rule):
         slot = replace(slot, due_ms=now_ms)
     return written, slot
 
 
 def _first_slot(asked: Put, now_ms: int) -> Slot:
-    if asked.slot_ms == ABSENT or (asked.slot_ms > now_ms and asked.due_ms > now_ms):
+    is_to_come = asked.slot_ms == ABSENT or (asked.slot_ms > now_ms and asked.due_ms > now_ms)
+    if is_to_come and asked.reckoned_ms <= now_ms:
         return Slot(asked.rule, asked.slot_ms, asked.due_ms)
     return Slot("", ABSENT, now_ms)
 
@@ -254,6 +227,11 @@ def pause(
         by=clean(by),
         note=clean(note) if paused else "",
     )
+
+
+def next_revision(last: int, *, now_ms: int) -> int:
+    """Give the number of a change, or of a reconciliation."""
+    return max(last + 1, now_ms * 1000)
 
 
 def settle_stored(
@@ -279,32 +257,3 @@ def look_ms(card: Card, slot: Slot) -> int | None:
     if slot.is_held:
         return slot.hold_until_ms
     return None if slot.due_ms == ABSENT else slot.due_ms
-
-
-def turn_ms(turn: int | None, first_look_ms: int | None, *, now_ms: int) -> int | None:
-    """Tell when a tenant is next to be looked at; None: never.
-
-    It is when the first of its entries is; but one that was served and has more
-    keeps the turn it got then, so that tenants with a backlog take turns.
-    """
-    if first_look_ms is None or first_look_ms > now_ms:
-        return first_look_ms
-    if turn is not None and first_look_ms < turn <= now_ms:
-        return turn
-    return first_look_ms
-
-
-def allowance(tenant: Tenant, default: Quota, *, now_ms: int) -> int | None:
-    """Tell how much may be claimed of a tenant in this minute; None: any number."""
-    most = (tenant.quota or default).max_per_minute
-    if most == ABSENT:
-        return None
-    used = tenant.used if tenant.minute == now_ms // MINUTE_MS else 0
-    return max(most - used, 0)
-
-
-def spend(tenant: Tenant, count: int, *, now_ms: int) -> Tenant:
-    """Note that so much of a tenant was claimed."""
-    minute = now_ms // MINUTE_MS
-    used = tenant.used if tenant.minute == minute else 0
-    return replace(tenant, minute=minute, used=used + count)

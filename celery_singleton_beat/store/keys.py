@@ -24,9 +24,9 @@ key             type     holds
 ``cards``       hash     stored entry -> its definition, and what was done to it
 ``stored``      hash     stored entry -> slot record
 ``tenants``     hash     tenant -> what it has, and how it stands
-``turns``       zset     tenant -> when to look at it (ms)
+``turns``       zset     tenant -> when to look at it (ms; inf: never)
 ``of:T``        zset     stored entry of tenant T -> when to look at it (ms; inf: never)
-``source:S``    zset     stored entry of source S -> the mark it was last put with
+``source:S``    zset     stored entry of source S -> the highest mark it was put with
 ``took:R``      string   what replica R claimed of stored entries with its last request
 ``wake``        channel  told of each change of stored entries
 ==============  =======  ========================================================
@@ -60,9 +60,10 @@ class Keys:
         self.history = self._of("history")
         self.wake = self._of("wake")
         self.turns = self._of("turns")
+        self.cards = self._of("cards")
         self.timetable = (
             self.meta,
-            self._of("cards"),
+            self.cards,
             self._of("stored"),
             self._of("tenants"),
             self.turns,

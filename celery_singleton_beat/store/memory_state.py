@@ -15,7 +15,8 @@ from celery_singleton_beat.protocol.epoch import Epoch, recognise
 from celery_singleton_beat.protocol.fleet import Fleet
 from celery_singleton_beat.protocol.history import Fact
 from celery_singleton_beat.protocol.run import Lock, Run, Spent
-from celery_singleton_beat.protocol.stored import Card, Tenant
+from celery_singleton_beat.protocol.stored import Card
+from celery_singleton_beat.protocol.tenant import Tenant
 
 _V = TypeVar("_V")
 

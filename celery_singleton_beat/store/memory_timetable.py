@@ -9,19 +9,23 @@ from math import ceil
 from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot, take
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.stored import (
-    MINUTE_MS,
+    MOST_CLAIMS,
     Card,
     Put,
     PutAnswer,
-    Quota,
     Stored,
-    Tenant,
-    allowance,
     look_ms,
+    next_revision,
     pause,
     put,
     refusal,
     settle_stored,
+)
+from celery_singleton_beat.protocol.tenant import (
+    MINUTE_MS,
+    Quota,
+    Tenant,
+    allowance,
     spend,
     turn_ms,
 )
@@ -51,10 +55,12 @@ class MemoryTimetable(MemorySettling):
                     name
                     for name, slot in slots
                     if slot and slot.is_held and first <= slot.fence < first + len(names)
+                    if state.cards[name].is_on
+                    if not self._tenant(state.cards[name].tenant).is_paused
                 ]
             else:
                 taken = self._take_turns(request, now_ms)
-            claims = tuple(self._claim_of(name) for name in taken if name in state.cards)
+            claims = tuple(self._claim_of(name) for name in taken)
             return StoredAnswer(now_ms, claims, min(state.turns.values(), default=None))
 
     def settle_stored(self, settlements: Sequence[Settlement]) -> list[Settled]:
@@ -101,7 +107,7 @@ class MemoryTimetable(MemorySettling):
                 if card is None:
                     verdicts.append(Stored.MISSING)
                     continue
-                revision = state.revision + 1
+                revision = next_revision(state.revision, now_ms=now_ms)
                 after = pause(
                     card, paused=paused, by=by, note=note, now_ms=now_ms, revision=revision
                 )
@@ -163,9 +169,9 @@ class MemoryTimetable(MemorySettling):
 
     def mark(self) -> int:
         with self._guard:
-            self._enter()
-            self._state.revision += 1
-            return self._state.revision
+            now_ms, state = self._enter(), self._state
+            state.revision = next_revision(state.revision, now_ms=now_ms)
+            return state.revision
 
     def unmarked(self, source: str, mark: int, limit: int) -> list[str]:
         with self._guard:
@@ -174,10 +180,10 @@ class MemoryTimetable(MemorySettling):
 
     def _take_turns(self, request: StoredRequest, now_ms: int) -> list[str]:
         state, first = self._state, self._next_fence(now_ms)
-        turns = first_due(state.turns, now_ms, request.limit)
-        taken: list[str] = []
+        limit, taken = min(request.limit, MOST_CLAIMS), list[str]()
+        turns = first_due(state.turns, now_ms, limit)
         for at, name in enumerate(turns):
-            share = ceil((request.limit - len(taken)) / (len(turns) - at))
+            share = ceil((limit - len(taken)) / (len(turns) - at))
             taken += self._serve(name, share, request, now_ms)
         if taken:
             state.took[request.replica] = (request.request_id, first, tuple(taken))
@@ -217,7 +223,7 @@ class MemoryTimetable(MemorySettling):
         card, slot = state.cards.get(name), state.stored.get(name)
         answer = refusal(asked, card, self._tenant(asked.tenant), quota)
         if answer is None:
-            state.revision += 1
+            state.revision = next_revision(state.revision, now_ms=now_ms)
             after, slot = put(asked, card, slot, now_ms=now_ms, revision=state.revision)
             if card is None or card.tenant != after.tenant:
                 self._count(after.tenant, 1)
@@ -227,7 +233,8 @@ class MemoryTimetable(MemorySettling):
             self._retune(after.tenant, now_ms)
             answer = PutAnswer(Stored.CHANGED if card else Stored.ADDED, state.revision)
         if asked.source and answer.verdict in {Stored.ADDED, Stored.CHANGED, Stored.UNCHANGED}:
-            state.sources.setdefault(asked.source, {})[name] = asked.mark
+            marks = state.sources.setdefault(asked.source, {})
+            marks[name] = max(marks.get(name, 0), asked.mark or state.revision)
         return answer
 
     def _leave_old(self, name: str, card: Card, after: Card, now_ms: int) -> None:

@@ -36,6 +36,7 @@ class RedisSlots(RedisScripts):
                 keys.awaited,
                 keys.crashable,
                 keys.turns,
+                keys.cards,
             ),
             (
                 request.replica,

@@ -7,7 +7,8 @@ from typing import Any
 
 from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot
 from celery_singleton_beat.protocol.codec import clean
-from celery_singleton_beat.protocol.stored import Card, Put, PutAnswer, Quota, Stored, Tenant
+from celery_singleton_beat.protocol.stored import Card, Put, PutAnswer, Stored
+from celery_singleton_beat.protocol.tenant import Quota, Tenant
 from celery_singleton_beat.store.redis_script import RedisScripts, batches, pairs
 from celery_singleton_beat.store.settlement_texts import settlement_texts
 from celery_singleton_beat.store.timetable_port import (
@@ -31,7 +32,7 @@ class RedisTimetable(RedisScripts):
             (*keys.timetable, keys.took(request.replica)),
             (request.request_id, request.limit, request.hold_ms, request.per_minute),
         )
-        now_ms, next_ms, claims, *unreadable = answer
+        now_ms, next_ms, found_again, claims, *unreadable = answer
         found = claims or []
         return StoredAnswer(
             int(now_ms),
@@ -41,6 +42,7 @@ class RedisTimetable(RedisScripts):
             ),
             int(next_ms) if next_ms else None,
             tuple(unreadable),
+            int(found_again),
         )
 
     def settle_stored(self, settlements: Sequence[Settlement]) -> list[Settled]:
@@ -150,4 +152,5 @@ def _texts(asked: Put) -> tuple[str, ...]:
         wanted,
         clean(asked.by),
         str(asked.mark),
+        str(asked.reckoned_ms),
     )

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot
-from celery_singleton_beat.protocol.stored import Card, Put, PutAnswer, Quota, Stored, Tenant
+from celery_singleton_beat.protocol.stored import Card, Put, PutAnswer, Stored
+from celery_singleton_beat.protocol.tenant import Quota, Tenant
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
     """A replica asks for up to ``limit`` due stored entries, to hold for ``hold_ms``.
 
+    It gets ``MOST_CLAIMS`` at most, and asks again for what is left.
     ``per_minute`` is how much may be claimed in a minute of a tenant that has no
     quota of its own (ABSENT: any number).
     """
@@ -43,12 +45,19 @@ class StoredClaim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """What was claimed, and when to look again (None: nothing is scheduled)."""
+    """What was claimed, and when to look again (None: nothing is scheduled).
+
+    ``unreadable`` names entries of which a record could not be read: it was moved
+    away; with a definition that can be read the entry is planned anew.
+    ``found_again`` is how many entries an index had lost, by eviction or by hand,
+    and has again.
+    """
 
     now_ms: int
     claims: tuple[StoredClaim, ...] = ()
     next_ms: int | None = None
     unreadable: tuple[str, ...] = ()
+    found_again: int = 0
 
 
 class Kept(NamedTuple):

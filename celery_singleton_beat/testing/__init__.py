@@ -18,11 +18,15 @@ from celery_singleton_beat.testing.discard_checks import DISCARD_CHECKS
 from celery_singleton_beat.testing.fleet_checks import FLEET_CHECKS
 from celery_singleton_beat.testing.harness import START_MS, FakeClock, StoreUnderTest
 from celery_singleton_beat.testing.history_checks import HISTORY_CHECKS
+from celery_singleton_beat.testing.hold_checks import HOLD_CHECKS
 from celery_singleton_beat.testing.lock_checks import LOCK_CHECKS
 from celery_singleton_beat.testing.once_checks import ONCE_CHECKS
 from celery_singleton_beat.testing.recording import RecordingPublisher
 from celery_singleton_beat.testing.run_checks import RUN_CHECKS
 from celery_singleton_beat.testing.slot_checks import SLOT_CHECKS
+from celery_singleton_beat.testing.source_checks import SOURCE_CHECKS
+from celery_singleton_beat.testing.tenant_checks import TENANT_CHECKS
+from celery_singleton_beat.testing.timetable_checks import TIMETABLE_CHECKS
 
 __all__ = [
     "CHECKS",
@@ -46,6 +50,10 @@ CHECKS: Final[tuple[Check, ...]] = (
     *CRASH_CHECKS,
     *DISCARD_CHECKS,
     *HISTORY_CHECKS,
+    *TIMETABLE_CHECKS,
+    *HOLD_CHECKS,
+    *TENANT_CHECKS,
+    *SOURCE_CHECKS,
 )
 """The suite, one check at a time: what ``check_store`` runs."""
 

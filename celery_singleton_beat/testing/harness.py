@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot
+from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.run import (
     NOTICE_MS,
     Attempt,
@@ -14,6 +15,8 @@ from celery_singleton_beat.protocol.run import (
     Outcome,
     Renewed,
 )
+from celery_singleton_beat.protocol.stored import Card, Put, PutAnswer
+from celery_singleton_beat.protocol.tenant import Quota
 from celery_singleton_beat.store.port import (
     Adoption,
     ClaimAnswer,
@@ -23,11 +26,13 @@ from celery_singleton_beat.store.port import (
     Renewal,
     Store,
 )
+from celery_singleton_beat.store.timetable_port import StoredAnswer, StoredClaim, StoredRequest
 
 START_MS: Final = 1_700_000_000_000
 TIMEOUT_MS: Final = 15_000
 HOLD_MS: Final = 5_000
 TTL_MS: Final = 30_000
+NO_QUOTA: Final = Quota()
 
 
 class FakeClock:
@@ -113,6 +118,59 @@ class StoreUnderTest:
                 for claim in answer.claims
             ],
         )
+
+    def put(
+        self, entry: str = "x", at_ms: int = START_MS, *, quota: Quota = NO_QUOTA, **fields: Any
+    ) -> PutAnswer:
+        """Store an entry that is first due at the given time; at once, if that is over."""
+        asked = Put(entry, "{}", "rule", at_ms, at_ms)
+        return self.store.put([asked._replace(**fields)], quota)[0]
+
+    def pause(self, entry: str = "x", **fields: Any) -> None:
+        self.store.pause([entry], paused=True, **fields)
+
+    def resume(self, entry: str = "x") -> None:
+        self.store.pause([entry], paused=False)
+
+    def take(
+        self,
+        replica: str = "r1",
+        *,
+        limit: int = 10,
+        request_id: str | None = None,
+        per_minute: int = ABSENT,
+    ) -> StoredAnswer:
+        self._requests += 1
+        return self.store.claim_stored(
+            StoredRequest(replica, request_id or f"q{self._requests}", limit, HOLD_MS, per_minute)
+        )
+
+    def taken(self, replica: str = "r1", **fields: Any) -> list[str]:
+        """Claim stored entries, and name them."""
+        return [claim.entry for claim in self.take(replica, **fields).claims]
+
+    def settle_stored(self, claim: StoredClaim, by_ms: int = 1000, **fields: Any) -> Settled:
+        """Settle a claim: its occurrence was published, and the next is so much later."""
+        slot = claim.slot
+        at_ms = START_MS if slot.slot_ms == ABSENT else slot.slot_ms
+        moved = replace(
+            slot, slot_ms=at_ms + by_ms, due_ms=at_ms + by_ms, runs=slot.runs + 1, last_ms=at_ms
+        )
+        told = Settlement(claim.entry, slot.fence, moved, revision=claim.card.revision)
+        return self.store.settle_stored([told._replace(**fields)])[0]
+
+    def card(self, entry: str = "x") -> Card:
+        """Read what the store has of a stored entry that is there."""
+        (found,) = self.store.kept([entry])
+        if found is None:
+            msg = f"{entry} is not there"
+            raise AssertionError(msg)
+        return found.card
+
+    def slot(self, entry: str = "x") -> Slot | None:
+        """Read the slot of a stored entry."""
+        (found,) = self.store.kept([entry])
+        return found and found.slot
 
     def attempt(self, run: str = "run", holder: str = "h1", **fields: Any) -> Attempt:
         base = Attempt(run, holder, "key", TTL_MS, owner="worker")

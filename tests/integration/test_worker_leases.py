@@ -152,7 +152,7 @@ def test_a_hard_limit_frees_the_key_when_the_process_is_gone(
     """S0-20, S0-21: not before its process has ended, and without waiting for a long TTL."""
     shop = make_shop(singleton_beat_lock_ttl=60)
     worker = shop.worker(concurrency=1)
-    shop.send("early", "slow", ("stubborn gate", "g"), time_limit=1)
+    shop.send("early", "slow", ("stubborn gate", "g"), time_limit=3)
     process = shop.began("slow").bodies["slow"][0].process
 
     shop.told("refused to end", "slow")
@@ -169,7 +169,7 @@ def test_a_soft_limit_ends_the_lease_with_the_body_and_not_before(
     """S0-20: a body that survives its soft limit keeps its lease; one that does not frees it."""
     shop = make_shop(singleton_beat_lock_ttl=60)
     shop.worker()
-    stubborn = shop.send("early", "soft", ("patient gate", "g1"), ("gate", "g2"), soft_time_limit=1)
+    stubborn = shop.send("early", "soft", ("patient gate", "g1"), ("gate", "g2"), soft_time_limit=3)
     shop.told("warned", "soft")
 
     rival = shop.send("early", "soft").get(timeout=ENOUGH)

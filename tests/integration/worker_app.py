@@ -78,6 +78,7 @@ def at_gate_whatever_comes(task: Any, key: str, gate: str) -> None:
 def at_gate_unless_warned(task: Any, key: str, gate: str) -> None:
     """Wait at a gate; of a soft time limit, tell and go on."""
     try:
+        fact("waits", key=key)
         at_gate(task, key, gate)
     except SoftTimeLimitExceeded:
         fact("warned", key=key)

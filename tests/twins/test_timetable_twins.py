@@ -12,7 +12,8 @@ from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Settlement
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.history import Told
-from celery_singleton_beat.protocol.stored import Put, Quota
+from celery_singleton_beat.protocol.stored import Put
+from celery_singleton_beat.protocol.tenant import Quota
 from celery_singleton_beat.store.port import ClaimRequest
 from celery_singleton_beat.store.timetable_port import StoredClaim, StoredRequest
 from celery_singleton_beat.testing import START_MS
@@ -40,7 +41,7 @@ puts = st.builds(
     source=sources,
     is_enabled=st.sampled_from([True, True, False]),
     gap_ms=st.sampled_from([0, 400, 600]),
-    if_revision=st.sampled_from([None, None, None, 0, 1, 2]),
+    if_revision=st.sampled_from([None, None, None, 0, START_MS * 1000]),
     by=st.sampled_from(["", "op|1"]),
     mark=st.sampled_from([0, 0, 1, 2]),
 )
@@ -113,7 +114,8 @@ class Timetables(Machine):
         self.both("settle_stored", settlements)
 
     @rule(
-        entries=st.lists(names, max_size=3, unique=True), revision=st.sampled_from([None, None, 2])
+        entries=st.lists(names, max_size=3, unique=True),
+        revision=st.sampled_from([None, None, START_MS * 1000]),
     )
     def removes(self, entries: list[str], revision: int | None) -> None:
         self.both("remove", entries, if_revision=revision)

@@ -1,7 +1,7 @@
 -- claim: hear of a replica, and take due slots if its configuration governs.
 -- Twins: protocol/fleet.report, fleet.governor, claim.take; MemoryStore.claim.
 -- KEYS 1 meta, 2 replicas, 3 numbers, 4 due, 5 held, 6 slots, 7 aside, 8 last, 9 awaited,
---   10 crashable, 11 turns
+--   10 crashable, 11 turns, 12 cards
 -- ARGV 6 replica, 7 digest, 8 info, 9 request id, 10 limit, 11 hold ms, 12 timeout ms
 -- Answer: {epoch, now, standing, paused (0/1), resumed ms, when to look at stored entries
 --   or '', next ms or '', others hold (0/1), overdue (0/1), claims ('' for none): {entry,
@@ -9,10 +9,11 @@
 local replica, digest, request = ARGV[6], ARGV[7], ARGV[9]
 local limit, hold, timeout = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local MAX_STEP = 2000
-expect({KEYS[4], KEYS[5], KEYS[9], KEYS[10], KEYS[11]}, {KEYS[2], KEYS[3], KEYS[6], KEYS[7]})
+expect({KEYS[4], KEYS[5], KEYS[9], KEYS[10], KEYS[11]},
+       {KEYS[2], KEYS[3], KEYS[6], KEYS[7], KEYS[12]})
 
 local fleet = redis.call('HMGET', KEYS[1], 'clock', 'reported', 'number', 'governor', 'adopted',
-                         'idle', 'paused', 'resumed')
+                         'idle', 'paused', 'resumed', 'sweep')
 local step = math.min(math.max(now - (tonumber(fleet[2]) or 0), 0), MAX_STEP)
 local time = (tonumber(fleet[1]) or 0) + step
 local last_number = tonumber(fleet[3]) or 0
@@ -64,10 +65,16 @@ local governor = highest(true) or highest(false)
 redis.call('HSET', KEYS[1], 'clock', int(time), 'reported', int(now),
            'number', int(last_number), 'governor', governor)
 
-local function answer(standing, ...)
+-- With cards and no turns, and while these are put back, there is something to do at once.
+local function stored_ms()
   local turn = redis.call('ZRANGE', KEYS[11], 0, 0, 'WITHSCORES')[2]
+  if fleet[9] or (not turn and redis.call('HLEN', KEYS[12]) > 0) then return int(now) end
+  return turn and turn ~= 'inf' and int(tonumber(turn)) or ''
+end
+
+local function answer(standing, ...)
   return cjson.encode({epoch, int(now), standing, fleet[7] == '1' and 1 or 0,
-                       fleet[8] or '0', turn and int(tonumber(turn)) or '', ...})
+                       fleet[8] or '0', stored_ms(), ...})
 end
 if governor ~= digest then return answer('STANDS_BY', '', 0, 0, '') end
 if fleet[5] ~= digest then return answer('ADOPTS', '', 0, 0, '') end

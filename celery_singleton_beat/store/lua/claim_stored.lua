@@ -1,14 +1,14 @@
 -- claim_stored: take due stored entries, tenant by tenant.
--- Twins: protocol/stored.allowance, stored.spend, claim.take; MemoryTimetable.claim_stored.
+-- Twins: protocol/tenant.allowance, tenant.spend, claim.take; MemoryTimetable.claim_stored.
 -- KEYS 9 took
 -- ARGV 6 request id, 7 limit, 8 hold ms, 9 default max per minute
--- Answer: {epoch, now, next ms or '', claims ('' for none): {entry, slot, card, resumed ms,
---   entry …}, then unreadable entries …}
-local MINUTE = 60000
-local request, limit, hold, per_minute = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]),
-  tonumber(ARGV[9])
+-- Answer: {epoch, now, next ms or '', how many were found again, claims ('' for none): {entry,
+--   slot, card, resumed ms, entry …}, then unreadable entries …}
+local MINUTE, MOST, PAGE = 60000, 1000, 200
+local request, limit, hold, per_minute = ARGV[6], math.min(tonumber(ARGV[7]), MOST),
+  tonumber(ARGV[8]), tonumber(ARGV[9])
 local system = redis.call('HMGET', KEYS[1], 'paused', 'resumed')
-if system[1] == '1' then return cjson.encode({epoch, int(now), '', ''}) end
+if system[1] == '1' then return cjson.encode({epoch, int(now), '', 0, ''}) end
 local resumed = tonumber(system[2] or '0')
 local claims, unreadable, taken = {}, {}, {}
 local from = next_fence()
@@ -18,7 +18,7 @@ local function give(entry, slot, text, card, card_text_)
   for _, item in ipairs({entry, text, card_text_, int(since)}) do claims[#claims + 1] = item end
 end
 
--- The same request once more: what it took and still holds.
+-- The same request once more: what it took and still holds, unless it was stopped meanwhile.
 local function repeated()
   local last = split(redis.call('GET', KEYS[9]), 3)
   if not last or last[1] ~= request then return false end
@@ -28,24 +28,40 @@ local function repeated()
   for i, entry in ipairs(names) do
     local slot, card = read_slot(slots[i]), read_card(cards[i])
     local is_ours = slot and slot[4] > 0 and slot[3] >= first and slot[3] < first + #names
-    if card and is_ours then give(entry, slot, slots[i], card, cards[i]) end
+    local is_on = card and card[4] == 1 and card[5] == 0 and tenant_of(card[6])[2] == 0
+    if is_on and is_ours then give(entry, slot, slots[i], card, cards[i]) end
   end
   return true
 end
 
-local function set_aside(name, entry, card, card_text_, text)
+local function set_aside(entry, text)
   unreadable[#unreadable + 1] = entry
+  if text then redis.call('HSET', ASIDE, entry, text) end
+  redis.call('HDEL', CARDS, entry)
+  redis.call('HDEL', STORED, entry)
+end
+
+local function leave_index(name, entry)
+  redis.call('ZREM', OF .. name, entry)
+  tenant_of(name)[1] = tenant_of(name)[1] - 1
+  save_tenant(name)
+  touched[name] = true
+end
+
+-- What is in a tenant's index and not to be claimed; tell whether that is so.
+local function is_amiss(name, entry, card, card_text_, text)
   if not card then
-    redis.call('ZREM', OF .. name, entry)
-    if card_text_ then
-      redis.call('HSET', ASIDE, entry, card_text_)
-      redis.call('HDEL', CARDS, entry)
-    end
-  else
-    if text then redis.call('HSET', ASIDE, entry, text) end
-    local slot = {-1, now, 0, 0, 0, 0, now, ''}
-    redis.call('HSET', STORED, entry, slot_text(slot))
+    set_aside(entry, card_text_)
+    leave_index(name, entry)
+    return true
+  end
+  local slot, is_fresh = slot_of(entry, text)
+  if is_fresh then unreadable[#unreadable + 1] = entry end
+  if card[6] ~= name then redis.call('ZREM', OF .. name, entry) end
+  local is_off = card[4] == 0 or card[5] == 1 or slot[4] > now
+  if is_off or is_fresh or card[6] ~= name then
     look_at(entry, card, slot)
+    return true
   end
 end
 
@@ -57,11 +73,7 @@ local function take(name, share)
   local records, scores, count = {}, {}, 0
   for i, entry in ipairs(entries) do
     local slot, card = read_slot(slots[i]), read_card(cards[i])
-    if not slot or not card then
-      set_aside(name, entry, card, cards[i], slots[i])
-    elseif card[4] == 0 or card[5] == 1 or slot[4] > now then
-      look_at(entry, card, slot)
-    else
+    if not is_amiss(name, entry, card, cards[i], slots[i]) then
       slot[3], slot[4] = from + #taken, now + hold
       local text = slot_text(slot)
       records[#records + 1] = entry
@@ -97,6 +109,7 @@ local function serve(name, share)
     tenant[5] = tenant[5] + count
     save_tenant(name)
   end
+  if count == 0 then recount(name) end
   local first = first_look(name)
   if first and first <= now then
     first = now
@@ -118,6 +131,36 @@ if not repeated() then
   end
 end
 
-local next_turn = redis.call('ZRANGE', TURNS, 0, 0, 'WITHSCORES')[2]
-return cjson.encode({epoch, int(now), next_turn and int(tonumber(next_turn)) or '',
+-- Put back what an index has lost.
+local found = 0
+local function sweep(cursor)
+  local page = redis.call('HSCAN', CARDS, cursor, 'COUNT', PAGE)
+  for i = 1, #page[2], 2 do
+    local entry, card = page[2][i], read_card(page[2][i + 1])
+    if not card then
+      set_aside(entry, page[2][i + 1])
+    else
+      if not redis.call('ZSCORE', OF .. card[6], entry) then
+        look_at(entry, card, (slot_of(entry, redis.call('HGET', STORED, entry))))
+        tenant_of(card[6])[1] = tenant_of(card[6])[1] + 1
+        save_tenant(card[6])
+        found = found + 1
+      end
+      if card[7] ~= '' then redis.call('ZADD', SOURCE .. card[7], 'NX', 0, entry) end
+      touched[card[6]] = true
+    end
+  end
+  if page[1] == '0' then redis.call('HDEL', KEYS[1], 'sweep')
+  else redis.call('HSET', KEYS[1], 'sweep', page[1]) end
+end
+
+if is_torn then start_sweep() end
+is_torn = false
+local cursor = redis.call('HGET', KEYS[1], 'sweep')
+if cursor then sweep(cursor) end
+give_turns()
+
+local next_turn = redis.call('ZRANGE', TURNS, 0, 0, 'WITHSCORES')[2] or 'inf'
+if redis.call('HGET', KEYS[1], 'sweep') then next_turn = now end
+return cjson.encode({epoch, int(now), next_turn ~= 'inf' and int(tonumber(next_turn)) or '', found,
                      #claims > 0 and claims or '', unpack(unreadable)})

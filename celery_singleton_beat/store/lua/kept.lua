@@ -4,8 +4,10 @@
 local answer = {epoch}
 for i = 6, #ARGV do
   local card, slot = redis.call('HGET', CARDS, ARGV[i]), redis.call('HGET', STORED, ARGV[i])
-  local is_whole = read_card(card) and read_slot(slot)
-  answer[#answer + 1] = is_whole and card or ''
-  answer[#answer + 1] = is_whole and slot or ''
+  local is_there = read_card(card)
+  -- A slot that is gone is planned anew by who looks at it next.
+  if not read_slot(slot) then slot = slot_text({-1, now, 0, 0, 0, 0, now, ''}) end
+  answer[#answer + 1] = is_there and card or ''
+  answer[#answer + 1] = is_there and slot or ''
 end
 return cjson.encode(answer)

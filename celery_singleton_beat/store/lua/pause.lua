@@ -6,8 +6,7 @@ local paused, answer, any = tonumber(ARGV[7]), {epoch}, false
 for i = 10, #ARGV do
   local entry = ARGV[i]
   local card = read_card(redis.call('HGET', CARDS, entry))
-  local slot = read_slot(redis.call('HGET', STORED, entry))
-  if not card or not slot then
+  if not card then
     answer[#answer + 1] = 'MISSING'
   elseif card[5] == paused then
     answer[#answer + 1] = 'UNCHANGED'
@@ -18,7 +17,7 @@ for i = 10, #ARGV do
     card[9] = paused == 1 and ARGV[9] or ''
     if paused == 0 then card[3] = now end
     redis.call('HSET', CARDS, entry, card_text(card))
-    look_at(entry, card, slot)
+    look_at(entry, card, (slot_of(entry, redis.call('HGET', STORED, entry))))
   end
 end
 give_turns()

@@ -29,10 +29,11 @@ local function split(text, count)
   return fields
 end
 
+-- Whole numbers only: Lua reads '0x1' and '1e3' too, and whoever is answered them does not.
 local function all_numbers(fields, first, last)
   for i = first, last do
+    if not string.find(fields[i], '^%-?%d+$') then return nil end
     fields[i] = tonumber(fields[i])
-    if not fields[i] then return nil end
   end
   return fields
 end

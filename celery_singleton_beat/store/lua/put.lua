@@ -2,7 +2,7 @@
 -- Twins: protocol/stored.refusal, stored.put; MemoryTimetable.put.
 -- ARGV 6 channel, 7 default max entries, 8 default min interval ms, 9 puts, each {entry,
 --   definition, rule, slot ms, due ms, tenant, source, enabled (0/1), gap ms, revision that
---   must be there ('' = any), by, mark}, all of them texts
+--   must be there ('' = any), by, mark, reckoned from ms}, all of them texts
 -- Answer: {epoch, verdict, revision, limit, verdict …}
 local answer, any = {epoch}, false
 
@@ -19,7 +19,10 @@ end
 
 local function refusal(asked, card)
   if card and asked[12] ~= '0' and card[7] ~= asked[7] then return 'FOREIGN', 0 end
-  if card and card[10] == asked[2] and card[7] == asked[7] then return 'UNCHANGED', 0 end
+  if card and card[10] == asked[2] and card[7] == asked[7] and card[6] == asked[6]
+     and int(card[4]) == asked[8] then
+    return 'UNCHANGED', 0
+  end
   if asked[10] ~= '' and tonumber(asked[10]) ~= (card and card[1] or 0) then
     return 'CONFLICT', 0
   end
@@ -27,8 +30,8 @@ local function refusal(asked, card)
 end
 
 local function first_slot(asked)
-  local slot_ms, due_ms = tonumber(asked[4]), tonumber(asked[5])
-  if slot_ms == -1 or (slot_ms > now and due_ms > now) then
+  local slot_ms, due_ms, from_ms = tonumber(asked[4]), tonumber(asked[5]), tonumber(asked[13])
+  if from_ms <= now and (slot_ms == -1 or (slot_ms > now and due_ms > now)) then
     return {slot_ms, due_ms, 0, 0, 0, 0, -1, asked[3]}
   end
   return {-1, now, 0, 0, 0, 0, -1, ''}
@@ -44,7 +47,7 @@ local function leave_old(entry, card, asked)
   if card[7] ~= '' and card[7] ~= asked[7] then redis.call('ZREM', SOURCE .. card[7], entry) end
 end
 
-local function write(asked, card, slot)
+local function write(asked, card)
   local entry, enabled = asked[1], tonumber(asked[8])
   local new = {next_revision(), now, 0, enabled, 0, asked[6], asked[7], asked[11], '', asked[2]}
   if not card or card[6] ~= asked[6] then
@@ -52,10 +55,12 @@ local function write(asked, card, slot)
     save_tenant(asked[6])
   end
   if card then leave_old(entry, card, asked) end
-  if card and slot then
+  local slot
+  if card then
+    slot = slot_of(entry, redis.call('HGET', STORED, entry))
     new[5], new[9] = card[5], card[9]
     new[3] = enabled == 1 and card[4] == 0 and now or card[3]
-    if slot[8] ~= asked[3] and slot[4] == 0 then slot[2] = now end
+    if slot[4] == 0 and (slot[2] < 0 or slot[8] ~= asked[3]) then slot[2] = now end
   else
     slot = first_slot(asked)
   end
@@ -66,18 +71,26 @@ local function write(asked, card, slot)
   return int(revision)
 end
 
+-- What is put outside of a reconciliation counts as put in the one that is going on.
+local function mark(asked, card)
+  local key, given = SOURCE .. asked[7], tonumber(asked[12])
+  if given == 0 then given = revision end
+  local before = tonumber(redis.call('ZSCORE', key, asked[1]) or '')
+  if card and card[7] == asked[7] and not before then start_sweep() end
+  redis.call('ZADD', key, int(math.max(given, before or 0)), asked[1])
+end
+
 for i, asked in ipairs(ARGV[9]) do
-  local card = read_card(redis.call('HGET', CARDS, asked[1]))
+  local text = redis.call('HGET', CARDS, asked[1])
+  local card = read_card(text)
+  if text and not card then redis.call('HSET', ASIDE, asked[1], text) end
   local verdict, limit = refusal(asked, card)
   local at = card and int(card[1]) or '0'
   if not verdict then
-    local slot = read_slot(redis.call('HGET', STORED, asked[1]))
-    at, verdict, limit = write(asked, card, slot), card and 'CHANGED' or 'ADDED', 0
+    at, verdict, limit = write(asked, card), card and 'CHANGED' or 'ADDED', 0
   end
   local is_there = verdict == 'ADDED' or verdict == 'CHANGED' or verdict == 'UNCHANGED'
-  if asked[7] ~= '' and is_there then
-    redis.call('ZADD', SOURCE .. asked[7], asked[12], asked[1])
-  end
+  if asked[7] ~= '' and is_there then mark(asked, card) end
   answer[#answer + 1] = verdict
   answer[#answer + 1] = at
   answer[#answer + 1] = int(limit)

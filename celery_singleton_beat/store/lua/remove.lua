@@ -4,29 +4,36 @@
 --   9 source, 10… entries
 -- Answer: {epoch, verdict …}
 local answer, any = {epoch}, false
+
+local function is_of_another_source(card)
+  return card and ARGV[8] == '1' and card[7] ~= ARGV[9]
+end
+
+local function erase(entry, text, card)
+  redis.call('HDEL', CARDS, entry)
+  redis.call('HDEL', STORED, entry)
+  if not card then return redis.call('HSET', ASIDE, entry, text) end
+  redis.call('ZREM', OF .. card[6], entry)
+  if card[7] ~= '' then redis.call('ZREM', SOURCE .. card[7], entry) end
+  tenant_of(card[6])[1] = tenant_of(card[6])[1] - 1
+  save_tenant(card[6])
+  touched[card[6]] = true
+end
+
 for i = 10, #ARGV do
-  local entry = ARGV[i]
+  local entry, verdict = ARGV[i], 'REMOVED'
   local text = redis.call('HGET', CARDS, entry)
   local card = read_card(text)
-  if not text then
-    answer[#answer + 1] = 'MISSING'
-  elseif card and ARGV[8] == '1' and card[7] ~= ARGV[9] then
-    answer[#answer + 1] = 'FOREIGN'
-  elseif card and ARGV[7] ~= '' and tonumber(ARGV[7]) ~= card[1] then
-    answer[#answer + 1] = 'CONFLICT'
+  if not text then verdict = 'MISSING'
+  elseif is_of_another_source(card) then verdict = 'FOREIGN'
+  elseif ARGV[7] ~= '' and (not card or tonumber(ARGV[7]) ~= card[1]) then verdict = 'CONFLICT'
   else
-    answer[#answer + 1] = 'REMOVED'
+    erase(entry, text, card)
     any = true
-    redis.call('HDEL', CARDS, entry)
-    redis.call('HDEL', STORED, entry)
-    if card then
-      redis.call('ZREM', OF .. card[6], entry)
-      if card[7] ~= '' then redis.call('ZREM', SOURCE .. card[7], entry) end
-      tenant_of(card[6])[1] = tenant_of(card[6])[1] - 1
-      save_tenant(card[6])
-      touched[card[6]] = true
-    end
   end
+  -- Whatever became of it: what is not of this source is not to be named as its own again.
+  if ARGV[8] == '1' and verdict ~= 'CONFLICT' then redis.call('ZREM', SOURCE .. ARGV[9], entry) end
+  answer[#answer + 1] = verdict
 end
 give_turns()
 if any then changed(ARGV[6]) end

@@ -4,6 +4,7 @@
 local answer = {epoch}
 for i = 6, #ARGV do
   local text = redis.call('HGET', TENANTS, ARGV[i])
-  answer[#answer + 1] = split(text, 9) and text or ''
+  local fields = split(text, 9)
+  answer[#answer + 1] = fields and all_numbers(fields, 1, 9) and text or ''
 end
 return cjson.encode(answer)

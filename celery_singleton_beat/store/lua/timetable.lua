@@ -1,9 +1,19 @@
 -- Timetable: what the scripts of stored entries share.
--- Twins: protocol/stored.py (Card, Tenant, look_ms, turn_ms).
+-- Twins: protocol/stored.py (Card, look_ms, next_revision), protocol/tenant.py (Tenant, turn_ms).
 -- KEYS 2 cards, 3 stored, 4 tenants, 5 turns, 6 of (then a tenant: its entries),
 --   7 source (then a source: its entries), 8 aside
 local CARDS, STORED, TENANTS, TURNS, OF, SOURCE, ASIDE = unpack(KEYS, 2, 8)
-expect({TURNS}, {CARDS, STORED, TENANTS, ASIDE})
+expect({}, {STORED, ASIDE})
+
+-- Every tenant with entries is in TENANTS, in TURNS and, with each of them, in its OF; so it
+-- shows when one of these is gone, by eviction or by hand. The cards know what was in it: a
+-- *sweep* looks through them, some with each claim, and puts back what is missing.
+local has_turns = redis.call('ZCARD', TURNS) > 0
+local has_tenants = redis.call('HLEN', TENANTS) > 0
+local is_torn = redis.call('HLEN', CARDS) > 0 and not (has_turns and has_tenants)
+local function start_sweep()
+  redis.call('HSET', KEYS[1], 'sweep', '0')
+end
 
 -- 1 revision, 2 changed ms, 3 resumed ms, 4 enabled, 5 paused, 6 tenant, 7 source, 8 by, 9 note,
 -- 10 definition
@@ -28,19 +38,35 @@ local function slot_text(slot)
               int(slot[6]), int(slot[7]), slot[8])
 end
 
+-- The slot of an entry that has a card. One that is gone is planned anew, from now on; the text
+-- of one that cannot be read is kept.
+local function slot_of(entry, text)
+  local slot = read_slot(text)
+  if slot then return slot end
+  if text then redis.call('HSET', ASIDE, entry, text) end
+  slot = {-1, now, 0, 0, 0, 0, now, ''}
+  redis.call('HSET', STORED, entry, slot_text(slot))
+  return slot, true
+end
+
 -- 1 entries, 2 paused, 3 resumed ms, 4 minute, 5 used, 6 has its own quota, 7 max entries,
 -- 8 min interval ms, 9 max per minute
-local tenants = {}
+local tenants, unread, is_known = {}, {}, {}
 local function tenant_of(name)
   if not tenants[name] then
-    local tenant = split(redis.call('HGET', TENANTS, name), 9)
-    tenants[name] = tenant and all_numbers(tenant, 1, 9) or {0, 0, 0, 0, 0, 0, -1, -1, -1}
+    local text = redis.call('HGET', TENANTS, name)
+    local tenant = split(text, 9)
+    tenant = tenant and all_numbers(tenant, 1, 9)
+    if text and not tenant then unread[name] = text end
+    is_known[name] = tenant ~= nil
+    tenants[name] = tenant or {0, 0, 0, 0, 0, 0, -1, -1, -1}
   end
   return tenants[name]
 end
 
 local function save_tenant(name)
   local tenant, texts = tenants[name], {}
+  if unread[name] then redis.call('HSET', ASIDE, 'tenant ' .. name, unread[name]) end
   if tenant[1] == 0 and tenant[2] == 0 and tenant[6] == 0 then
     redis.call('HDEL', TENANTS, name)
   else
@@ -56,8 +82,9 @@ local function first_look(name)
 end
 
 local function set_turn(name, turn)
-  if turn and tenant_of(name)[2] == 0 then redis.call('ZADD', TURNS, int(turn), name)
-  else redis.call('ZREM', TURNS, name) end
+  local tenant = tenant_of(name)
+  if tenant[1] <= 0 then redis.call('ZREM', TURNS, name)
+  else redis.call('ZADD', TURNS, turn and tenant[2] == 0 and int(turn) or '+inf', name) end
 end
 
 local touched = {}
@@ -70,8 +97,19 @@ local function look_at(entry, card, slot)
   touched[card[6]] = true
 end
 
+-- A tenant's own count tells whether its index is whole; the index knows the true one.
+local function recount(name)
+  local tenant, there = tenant_of(name), redis.call('ZCARD', OF .. name)
+  if tenant[1] == there then return end
+  if is_known[name] or not redis.call('HGET', KEYS[1], 'sweep') then start_sweep() end
+  tenant[1] = there
+  save_tenant(name)
+end
+
 local function give_turns()
+  if is_torn then start_sweep() end
   for name in pairs(touched) do
+    recount(name)
     local first = first_look(name)
     local turn = tonumber(redis.call('ZSCORE', TURNS, name) or '')
     if first and first <= now and turn and first < turn and turn <= now then first = turn end
@@ -79,9 +117,10 @@ local function give_turns()
   end
 end
 
+-- Like fences: never counted backwards, whatever was forgotten.
 local revision = tonumber(redis.call('HGET', KEYS[1], 'revision') or '0')
 local function next_revision()
-  revision = revision + 1
+  revision = math.max(revision + 1, now * 1000)
   return revision
 end
 

@@ -1,0 +1,317 @@
+"""What every store promises of holds on stored entries: claims, changes meanwhile, settlements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from celery_singleton_beat.protocol.awaited import Awaited
+from celery_singleton_beat.protocol.claim import Settled, Settlement
+from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.history import Told
+from celery_singleton_beat.protocol.stored import MOST_CLAIMS, Put
+from celery_singleton_beat.protocol.tenant import Quota
+from celery_singleton_beat.testing.harness import HOLD_MS, START_MS, StoreUnderTest, equal
+
+FAR_MS = START_MS + 10_000_000
+
+
+def a_claim_holds_an_entry_for_a_while_and_no_longer(it: StoreUnderTest) -> None:
+    it.put()
+    (claim,) = it.take().claims
+    it.clock.advance(HOLD_MS - 1)
+    equal((it.taken("r2"), it.take().next_ms), ([], START_MS + HOLD_MS))
+
+    it.clock.advance(1)
+    (second,) = it.take("r2").claims
+
+    equal(claim.slot.hold_until_ms, START_MS + HOLD_MS)
+    equal(second.slot.hold_until_ms, START_MS + 2 * HOLD_MS)
+    equal(second.slot.fence, (START_MS + HOLD_MS) * 1000)
+    equal(it.slot(), second.slot)
+
+
+def the_most_overdue_stored_entry_comes_first(it: StoreUnderTest) -> None:
+    for entry, at in (("young", 3), ("old", 1), ("middle", 2), ("next", 5)):
+        it.put(entry, START_MS + at)
+    it.clock.advance(4)
+
+    equal(it.taken(limit=2), ["old", "middle"])
+    equal(it.take(limit=2).next_ms, START_MS + 5)
+
+
+def the_fences_of_all_entries_come_from_one_counter(it: StoreUnderTest) -> None:
+    it.plan(config=START_MS)
+    it.put("a")
+    it.put("b")
+    fences = [claim.slot.fence for claim in it.take().claims]
+    it.clock.advance(-10_000)
+    fences += [claim.slot.fence for claim in it.claim().claims]
+    it.clock.advance(10_000)
+    it.put("c")
+    fences += [claim.slot.fence for claim in it.take().claims]
+
+    equal(fences, [START_MS * 1000 + at for at in range(3)])
+
+
+def a_hold_is_confirmed_and_the_slot_moves_on(it: StoreUnderTest) -> None:
+    it.put()
+    (claim,) = it.take().claims
+
+    equal(it.settle_stored(claim, by_ms=700), Settled.CONFIRMED)
+
+    slot = it.slot()
+    equal(slot and (slot.slot_ms, slot.runs, slot.hold_until_ms), (START_MS + 700, 1, 0))
+    equal(slot and (slot.fence, slot.last_ms), (claim.slot.fence, START_MS))
+    it.clock.advance(699)
+    equal((it.taken(), it.take().next_ms), ([], START_MS + 700))
+    it.clock.advance(1)
+    equal(it.taken(), ["x"])
+
+
+def a_stored_settlement_sent_twice_moves_once(it: StoreUnderTest) -> None:
+    it.put()
+    (claim,) = it.take().claims
+    it.settle_stored(claim)
+    moved = it.slot()
+
+    equal(it.settle_stored(claim, by_ms=9), Settled.CONFIRMED)
+
+    equal(it.slot(), moved)
+
+
+def a_stored_settlement_after_a_reclaim_is_lost(it: StoreUnderTest) -> None:
+    it.put()
+    (first,) = it.take().claims
+    it.clock.advance(HOLD_MS)
+    (second,) = it.take("r2").claims
+
+    equal(it.settle_stored(first), Settled.LOST)
+    equal(it.slot(), second.slot)
+    equal(it.settle_stored(second), Settled.CONFIRMED)
+
+
+def a_late_stored_settlement_that_nobody_overtook_is_confirmed(it: StoreUnderTest) -> None:
+    it.put()
+    (claim,) = it.take().claims
+    it.clock.advance(3 * HOLD_MS)
+
+    equal(it.settle_stored(claim, by_ms=60_000), Settled.CONFIRMED)
+
+    equal(it.taken(), [])
+
+
+def a_stored_entry_whose_rule_has_ended_is_never_claimed_again(it: StoreUnderTest) -> None:
+    it.put()
+    (claim,) = it.take().claims
+    ended = replace(claim.slot, slot_ms=ABSENT, due_ms=ABSENT, hold_until_ms=0)
+
+    equal(it.settle_stored(claim, slot=ended), Settled.CONFIRMED)
+    it.clock.advance(10_000_000)
+
+    equal((it.taken(), it.take().next_ms, it.slot()), ([], None, ended))
+
+
+def a_change_never_touches_a_live_hold(it: StoreUnderTest) -> None:
+    it.put(at_ms=START_MS + 1)
+    it.clock.advance(1)
+    (claim,) = it.take().claims
+
+    it.put(definition="2", rule="r2")
+    it.pause()
+    it.resume()
+
+    it.clock.advance(HOLD_MS - 1)
+    equal((it.slot(), it.taken("r2")), (claim.slot, []))
+    it.clock.advance(1)
+    (second,) = it.take("r2").claims
+    equal((second.card.definition, second.slot.rule), ("2", "rule"))
+
+
+def a_holder_of_an_entry_changed_meanwhile_is_stale(it: StoreUnderTest) -> None:
+    """F16: the slot has moved, and is looked at at once by the new definition."""
+    it.put()
+    (claim,) = it.take().claims
+    it.put(definition="2", rule="r2")
+    it.clock.advance(10)
+
+    equal(it.settle_stored(claim), Settled.STALE)
+
+    (second,) = it.take().claims
+    equal((second.card.definition, second.slot.slot_ms), ("2", START_MS + 1000))
+    equal((second.slot.due_ms, second.slot.runs), (START_MS + 10, 1))
+
+
+def a_holder_of_an_ended_rule_that_was_changed_is_stale_too(it: StoreUnderTest) -> None:
+    it.put()
+    (claim,) = it.take().claims
+    it.put(definition="2", rule="r2")
+
+    ended = replace(claim.slot, slot_ms=ABSENT, due_ms=ABSENT)
+    equal(it.settle_stored(claim, slot=ended), Settled.STALE)
+
+    equal(it.taken(), ["x"])
+
+
+def a_holder_of_an_entry_paused_and_resumed_is_stale(it: StoreUnderTest) -> None:
+    it.put()
+    (claim,) = it.take().claims
+    it.pause()
+    it.clock.advance(10)
+    it.resume()
+
+    equal(it.settle_stored(claim), Settled.STALE)
+
+    equal([claim.resumed_ms for claim in it.take().claims], [START_MS + 10])
+
+
+def a_holder_of_an_entry_paused_meanwhile_hears_that_it_is_gone(it: StoreUnderTest) -> None:
+    it.put()
+    (claim,) = it.take().claims
+    it.pause()
+
+    equal(it.settle_stored(claim, by_ms=1000), Settled.GONE)
+    it.clock.advance(HOLD_MS)
+
+    slot = it.slot()
+    equal(slot and (slot.slot_ms, slot.runs), (START_MS + 1000, 1))
+    equal((it.taken(), it.take().next_ms), ([], None))
+    it.resume()
+    equal(it.taken(), ["x"])
+
+
+def a_holder_of_an_entry_disabled_meanwhile_hears_that_it_is_gone(it: StoreUnderTest) -> None:
+    it.put()
+    (claim,) = it.take().claims
+    it.put(definition="2", is_enabled=False)
+
+    equal(it.settle_stored(claim), Settled.GONE)
+
+    equal((it.taken(), it.take().next_ms), ([], None))
+
+
+def a_holder_of_an_entry_removed_meanwhile_hears_that_it_is_gone(it: StoreUnderTest) -> None:
+    it.put()
+    (claim,) = it.take().claims
+    it.store.remove(["x"])
+
+    equal(it.settle_stored(claim), Settled.GONE)
+
+    it.clock.advance(10_000_000)
+    equal((it.taken(), it.store.kept(["x"])), ([], [None]))
+
+
+def a_holder_of_an_entry_removed_and_put_again_has_lost_it(it: StoreUnderTest) -> None:
+    it.put()
+    (claim,) = it.take().claims
+    it.store.remove(["x"])
+    it.put(at_ms=FAR_MS)
+    before = it.slot()
+
+    equal(it.settle_stored(claim), Settled.LOST)
+
+    equal(it.slot(), before)
+
+
+def a_paused_entry_with_a_lapsed_hold_waits_until_it_is_resumed(it: StoreUnderTest) -> None:
+    it.put()
+    it.take()
+    it.pause()
+    it.clock.advance(HOLD_MS)
+    equal((it.taken(), it.take().next_ms), ([], None))
+
+    it.resume()
+
+    equal(it.taken(), ["x"])
+
+
+def a_stored_claim_asked_again_is_answered_the_same(it: StoreUnderTest) -> None:
+    for entry in ("a", "b", "c"):
+        it.put(entry)
+    first = it.take(limit=2, request_id="same")
+
+    again = it.take(limit=2, request_id="same")
+
+    equal((again.claims, len(first.claims)), (first.claims, 2))
+    equal(it.taken("r2", limit=5, request_id="same"), ["c"])
+    equal(it.take("r1", request_id="same").claims, first.claims)
+
+
+def a_stored_claim_asked_again_gives_only_what_it_still_holds(it: StoreUnderTest) -> None:
+    for entry in ("settled", "put", "paused", "removed", "tenant's"):
+        it.put(entry, tenant="t" if entry == "tenant's" else "")
+    first = it.take(request_id="same")
+    equal(len(first.claims), 5)
+
+    it.settle_stored(next(claim for claim in first.claims if claim.entry == "settled"))
+    it.put("put", definition="2")
+    it.pause("paused")
+    it.store.remove(["removed"])
+    it.store.pause_all("t", paused=True)
+
+    again = it.take(request_id="same")
+    equal([(claim.entry, claim.card.definition) for claim in again.claims], [("put", "2")])
+
+
+def a_stored_claim_asked_again_gives_nothing_that_another_took(it: StoreUnderTest) -> None:
+    it.put("a")
+    it.put("b", START_MS + 1)
+    it.clock.advance(1)
+    first = it.take(limit=1, request_id="same")
+    equal(len(first.claims), 1)
+    it.clock.advance(HOLD_MS)
+    it.take("r2")
+
+    equal(it.taken("r1", request_id="same"), [])
+
+
+def a_claim_takes_no_more_than_one_step_can_carry(it: StoreUnderTest) -> None:
+    puts = [Put(f"e{n}", "{}", "rule", START_MS, START_MS) for n in range(MOST_CLAIMS + 5)]
+    it.store.put(puts, Quota())
+
+    equal(len(it.take(limit=10_000).claims), MOST_CLAIMS)
+    equal(it.take(limit=0).next_ms, START_MS)
+    equal(len(it.take(limit=10_000).claims), 5)
+
+
+def what_was_published_of_a_stored_entry_is_awaited_and_told(it: StoreUnderTest) -> None:
+    it.put()
+    (claim,) = it.take().claims
+    awaited = Awaited("run", "x", START_MS, 2000, 60_000, None)
+    told = (Told("published", START_MS, "run", "r1"), Told("superseded", START_MS))
+    moved = replace(claim.slot, due_ms=FAR_MS, slot_ms=FAR_MS)
+    settlement = Settlement("x", claim.slot.fence, moved, (awaited,), told, claim.card.revision)
+
+    equal(it.store.settle_stored([settlement, settlement]), [Settled.CONFIRMED] * 2)
+    lost = settlement._replace(fence=1)
+    equal(it.store.settle_stored([lost]), [Settled.LOST])
+
+    equal(it.kinds(), ["published", "superseded", "published"])
+    equal(it.store.recall(limit=5, hold_ms=HOLD_MS), [])
+    it.clock.advance(2000)
+    equal(it.store.recall(limit=5, hold_ms=HOLD_MS), [awaited])
+
+
+HOLD_CHECKS = (
+    a_claim_holds_an_entry_for_a_while_and_no_longer,
+    the_most_overdue_stored_entry_comes_first,
+    the_fences_of_all_entries_come_from_one_counter,
+    a_hold_is_confirmed_and_the_slot_moves_on,
+    a_stored_settlement_sent_twice_moves_once,
+    a_stored_settlement_after_a_reclaim_is_lost,
+    a_late_stored_settlement_that_nobody_overtook_is_confirmed,
+    a_stored_entry_whose_rule_has_ended_is_never_claimed_again,
+    a_change_never_touches_a_live_hold,
+    a_holder_of_an_entry_changed_meanwhile_is_stale,
+    a_holder_of_an_ended_rule_that_was_changed_is_stale_too,
+    a_holder_of_an_entry_paused_and_resumed_is_stale,
+    a_holder_of_an_entry_paused_meanwhile_hears_that_it_is_gone,
+    a_holder_of_an_entry_disabled_meanwhile_hears_that_it_is_gone,
+    a_holder_of_an_entry_removed_meanwhile_hears_that_it_is_gone,
+    a_holder_of_an_entry_removed_and_put_again_has_lost_it,
+    a_paused_entry_with_a_lapsed_hold_waits_until_it_is_resumed,
+    a_stored_claim_asked_again_is_answered_the_same,
+    a_stored_claim_asked_again_gives_only_what_it_still_holds,
+    a_stored_claim_asked_again_gives_nothing_that_another_took,
+    a_claim_takes_no_more_than_one_step_can_carry,
+    what_was_published_of_a_stored_entry_is_awaited_and_told,
+)

@@ -1,0 +1,332 @@
+"""What every store promises of tenants: limits, turns, pauses, and moving between them."""
+
+from __future__ import annotations
+
+from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.stored import Put, PutAnswer, Stored
+from celery_singleton_beat.protocol.tenant import Quota, Tenant
+from celery_singleton_beat.store.port import Standing
+from celery_singleton_beat.testing.harness import HOLD_MS, START_MS, StoreUnderTest, equal
+
+TWO = Quota(max_entries=2)
+SLOW = Quota(min_interval_ms=500)
+MINUTE_MS = 60_000
+
+
+def a_tenant_has_no_more_entries_than_it_may(it: StoreUnderTest) -> None:
+    """S2-03, F18: counted in the step that stores the entry."""
+    puts = [Put(name, "{}", "rule", START_MS, START_MS, "t") for name in ("a", "b", "c")]
+
+    answers = it.store.put(puts, TWO)
+
+    equal([one.verdict for one in answers], [Stored.ADDED, Stored.ADDED, Stored.TOO_MANY])
+    equal(answers[2], PutAnswer(Stored.TOO_MANY, 0, 2))
+    equal((it.store.kept(["c"]), sorted(it.taken())), ([None], ["a", "b"]))
+    equal(it.put("a", definition="2", tenant="t", quota=TWO).verdict, Stored.CHANGED)
+    equal(it.put("c", tenant="u", quota=TWO).verdict, Stored.ADDED)
+    equal(it.store.tenants(["t", "u", "v"]), [Tenant(2), Tenant(1), Tenant()])
+
+
+def a_tenant_that_removed_an_entry_has_room_again(it: StoreUnderTest) -> None:
+    """S2-03: what counts is what is there."""
+    it.put("a", tenant="t")
+    it.put("b", tenant="t")
+    it.store.remove(["a", "a", "nobody"])
+
+    equal(it.put("c", tenant="t", quota=TWO).verdict, Stored.ADDED)
+    equal(it.put("d", tenant="t", quota=TWO).verdict, Stored.TOO_MANY)
+
+
+def entries_without_a_tenant_have_no_limits(it: StoreUnderTest) -> None:
+    none = Quota(0, 1000)
+    it.store.allow("", none)
+
+    answers = [it.put(name, gap_ms=1, quota=none) for name in ("a", "b")]
+
+    equal([one.verdict for one in answers], [Stored.ADDED] * 2)
+    equal(it.put("c", tenant="t", quota=none), PutAnswer(Stored.TOO_MANY, 0, 0))
+
+
+def a_tenant_has_no_entry_that_is_due_more_often_than_it_may(it: StoreUnderTest) -> None:
+    """S2-04: with the limit in the answer, also when an entry is changed."""
+    equal(it.put(tenant="t", gap_ms=499, quota=SLOW), PutAnswer(Stored.TOO_OFTEN, 0, 500))
+
+    revision = it.put(tenant="t", gap_ms=500, quota=SLOW).revision
+    refused = it.put(definition="2", tenant="t", gap_ms=1, quota=SLOW)
+    once = it.put("once", tenant="t", gap_ms=0, quota=SLOW)
+
+    equal(refused, PutAnswer(Stored.TOO_OFTEN, revision, 500))
+    equal((once.verdict, it.card().definition), (Stored.ADDED, "{}"))
+
+
+def a_quota_of_its_own_stands_in_for_the_default(it: StoreUnderTest) -> None:
+    """S2-05: for each tenant, and at run time."""
+    own = Quota(max_entries=1, min_interval_ms=9)
+    it.store.allow("t", own)
+    equal(it.store.tenants(["t"]), [Tenant(quota=own)])
+
+    equal(it.put("a", tenant="t", gap_ms=8).limit, 9)
+    equal(it.put("a", tenant="t", gap_ms=9, quota=SLOW).verdict, Stored.ADDED)
+    equal(it.put("b", tenant="t"), PutAnswer(Stored.TOO_MANY, 0, 1))
+
+    it.store.allow("t", Quota())
+    equal(it.put("b", tenant="t", gap_ms=1, quota=Quota(1, 500)).verdict, Stored.ADDED)
+    it.store.allow("t", None)
+    equal(it.put("c", tenant="t", quota=TWO), PutAnswer(Stored.TOO_MANY, 0, 2))
+
+
+def an_entry_that_moves_counts_where_it_is(it: StoreUnderTest) -> None:
+    it.put("a", tenant="t")
+    it.put("b", tenant="u")
+    one = Quota(max_entries=1)
+
+    equal(it.put("a", tenant="u", quota=one).verdict, Stored.TOO_MANY)
+    equal(it.put("a", tenant="v", quota=one).verdict, Stored.CHANGED)
+
+    equal(it.store.tenants(["t", "u", "v"]), [Tenant(), Tenant(1), Tenant(1)])
+    equal((it.store.entry_names("t").names, it.store.entry_names("v").names), ((), ("a",)))
+    equal(sorted(it.store.tenant_names().names), ["u", "v"])
+    equal(sorted(it.taken()), ["a", "b"])
+    equal(it.taken(), [])
+
+
+def an_entry_that_moves_to_a_paused_tenant_stops_and_goes_on(it: StoreUnderTest) -> None:
+    it.put("a", tenant="t")
+    it.store.pause_all("u", paused=True)
+
+    it.put("a", tenant="u")
+    equal((it.taken(), it.take().next_ms), ([], None))
+    it.put("a", tenant="")
+
+    equal(it.taken(), ["a"])
+
+
+def a_hold_moves_along_with_its_entry(it: StoreUnderTest) -> None:
+    it.put("a", tenant="t")
+    it.take()
+
+    it.put("a", tenant="u")
+
+    it.clock.advance(HOLD_MS - 1)
+    equal(it.taken(), [])
+    it.clock.advance(1)
+    equal(it.taken(), ["a"])
+
+
+def a_tenant_with_a_backlog_does_not_starve_another(it: StoreUnderTest) -> None:
+    for number in range(50):
+        it.put(f"many{number:02}", START_MS + 1, tenant="many")
+    it.put("few", START_MS + 2, tenant="few")
+    it.put("none", START_MS + 3)
+    it.clock.advance(10)
+
+    first = it.taken(limit=3)
+
+    equal(first, ["many00", "few", "none"])
+    equal(it.taken(limit=3), ["many01", "many02", "many03"])
+
+
+def what_one_tenant_leaves_of_its_share_others_get(it: StoreUnderTest) -> None:
+    it.put("a1", START_MS + 1, tenant="a")
+    for tenant, at in (("b", 2), ("c", 3)):
+        for number in range(5):
+            it.put(f"{tenant}{number}", START_MS + at, tenant=tenant)
+    it.clock.advance(10)
+
+    equal(it.taken(limit=8), ["a1", "b0", "b1", "b2", "b3", "c0", "c1", "c2"])
+
+
+def tenants_take_turns_also_while_they_settle_and_are_changed(it: StoreUnderTest) -> None:
+    for tenant in ("a", "b", "c"):
+        for number in range(3):
+            it.put(f"{tenant}{number}", START_MS + 1, tenant=tenant)
+    it.clock.advance(10)
+    order = []
+
+    for _ in range(6):
+        (claim,) = it.take(limit=1).claims
+        order.append(claim.entry)
+        it.settle_stored(claim, by_ms=10_000_000)
+        it.put("a2", definition=str(len(order)), tenant="a", at_ms=START_MS + 1)
+        it.clock.advance(1)
+
+    equal(order, ["a0", "b0", "c0", "a1", "b1", "c1"])
+
+
+def a_tenant_that_has_nothing_more_due_waits_for_its_next(it: StoreUnderTest) -> None:
+    it.put("a0", START_MS + 1, tenant="a")
+    it.put("a1", START_MS + 500, tenant="a")
+    it.clock.advance(10)
+
+    equal(it.taken(), ["a0"])
+    equal(it.take().next_ms, START_MS + 500)
+    it.put("b", START_MS + 300, tenant="a")
+    equal(it.take().next_ms, START_MS + 300)
+    it.store.remove(["b"])
+    equal(it.take().next_ms, START_MS + 500)
+
+
+def of_a_tenant_no_more_is_claimed_in_a_minute_than_it_may(it: StoreUnderTest) -> None:
+    for number in range(4):
+        it.put(f"t{number}", START_MS + number, tenant="t")
+        it.put(f"free{number}", START_MS + number)
+    it.clock.advance(10)
+    minute_ms = it.clock.now_ms // MINUTE_MS * MINUTE_MS + MINUTE_MS
+
+    first = it.take(limit=2, per_minute=3).claims
+    rest = it.take(per_minute=3).claims
+
+    equal([c.entry for c in first], ["free0", "t0"])
+    equal(sorted(c.entry for c in rest), ["free1", "free2", "free3", "t1", "t2"])
+    for claim in first + rest:
+        it.settle_stored(claim, by_ms=10_000_000)
+    equal(it.taken(per_minute=3), [])
+    it.clock.now_ms = minute_ms - 1
+    equal(it.taken(per_minute=3), [])
+    it.clock.advance(1)
+    equal(it.taken(per_minute=3), ["t3"])
+    equal(it.store.tenants(["t"]), [Tenant(4, minute=minute_ms // MINUTE_MS, used=1)])
+
+
+def a_tenant_that_used_up_its_minute_is_looked_at_in_the_next(it: StoreUnderTest) -> None:
+    it.put("a", tenant="t")
+    it.put("b", tenant="t")
+    minute = it.clock.now_ms // MINUTE_MS
+
+    answer = it.take(per_minute=1)
+
+    equal(([c.entry for c in answer.claims], answer.next_ms), (["a"], (minute + 1) * MINUTE_MS))
+    equal(it.store.tenants(["t"]), [Tenant(2, minute=minute, used=1)])
+    equal(it.claim().stored_ms, (minute + 1) * MINUTE_MS)
+    it.store.allow("t", Quota(max_per_minute=2))
+    equal((it.taken(per_minute=1), it.store.tenants(["t"])[0].used), (["b"], 2))
+
+
+def a_quota_of_its_own_may_be_no_limit_to_a_minute(it: StoreUnderTest) -> None:
+    it.store.allow("t", Quota())
+    it.put("a", tenant="t")
+    it.put("b", tenant="t")
+    it.store.allow("none", Quota(max_per_minute=0))
+    it.put("c", tenant="none")
+
+    answer = it.take(per_minute=1)
+
+    equal([claim.entry for claim in answer.claims], ["a", "b"])
+    equal(answer.next_ms, START_MS + HOLD_MS)
+
+
+def a_whole_tenant_stops_and_goes_on_in_one_step(it: StoreUnderTest) -> None:
+    it.put("a", tenant="t")
+    it.put("b", START_MS + 1, tenant="u")
+
+    equal([it.store.pause_all("t", paused=True) for _ in range(2)], [True, False])
+    it.put("c", tenant="t")
+    it.put("a", tenant="t", definition="2", rule="r2")
+
+    equal((it.taken(), it.take().next_ms), ([], START_MS + 1))
+    equal(it.store.tenants(["t"]), [Tenant(2, is_paused=True)])
+    it.clock.advance(500)
+    equal(it.taken(), ["b"])
+    equal([it.store.pause_all("t", paused=False) for _ in range(2)], [True, False])
+    it.clock.advance(1)
+    equal(
+        [(c.entry, c.resumed_ms) for c in it.take().claims],
+        [("a", START_MS + 500), ("c", START_MS + 500)],
+    )
+    equal(it.store.tenants(["t"]), [Tenant(2, resumed_ms=START_MS + 500)])
+
+
+def a_tenant_that_is_paused_before_it_has_entries_stays_so(it: StoreUnderTest) -> None:
+    it.store.pause_all("t", paused=True)
+    it.put("a", tenant="t")
+    it.store.remove(["a"])
+    it.put("a", tenant="t")
+
+    equal((it.taken(), it.store.tenant_names().names), ([], ("t",)))
+    it.store.remove(["a"])
+    it.store.pause_all("t", paused=False)
+    equal(it.store.tenant_names().names, ())
+
+
+def everything_stops_and_goes_on_in_one_step(it: StoreUnderTest) -> None:
+    """The first thing wanted in an incident: entries of the configuration stop, too."""
+    it.plan(config=START_MS)
+    it.put("stored")
+    it.clock.advance(500)
+
+    equal([it.store.pause_all(None, paused=True) for _ in range(2)], [True, False])
+
+    stored, config = it.take(), it.claim()
+    equal((stored.claims, stored.next_ms, config.claims), ((), None, ()))
+    equal((config.is_paused, config.standing), (True, Standing.GOVERNS))
+    it.clock.advance(500)
+    equal([it.store.pause_all(None, paused=False) for _ in range(2)], [True, False])
+    config = it.claim()
+    equal((it.held(config), config.is_paused), (["config"], False))
+    equal(config.resumed_ms, START_MS + 1000)
+    equal([(c.entry, c.resumed_ms) for c in it.take().claims], [("stored", START_MS + 1000)])
+
+
+def the_last_resumption_counts(it: StoreUnderTest) -> None:
+    def change(level: int, *, paused: bool) -> None:
+        if level == 0:
+            it.store.pause(["x"], paused=paused)
+        else:
+            it.store.pause_all("t" if level == 1 else None, paused=paused)
+
+    it.put(tenant="t")
+
+    for level in (0, 1, 2, 1, 0):
+        change(level, paused=True)
+        it.clock.advance(10)
+        change(level, paused=False)
+        (claim,) = it.take().claims
+        equal(claim.resumed_ms, it.clock.now_ms)
+        it.clock.advance(HOLD_MS)
+
+
+def a_replica_hears_when_stored_entries_are_due(it: StoreUnderTest) -> None:
+    equal(it.claim().stored_ms, None)
+    it.put("a", START_MS + 700, tenant="t")
+    it.put("b", START_MS + 900)
+
+    equal((it.claim().stored_ms, it.claim("r2", "b").stored_ms), (START_MS + 700,) * 2)
+    it.store.pause_all("t", paused=True)
+    equal(it.claim().stored_ms, START_MS + 900)
+    it.pause("b")
+    equal((it.claim().stored_ms, it.take().next_ms), (None, None))
+    it.store.pause_all(None, paused=True)
+    it.store.pause_all("t", paused=False)
+    equal([it.claim("r2", "b").is_paused, it.claim("r2", "b").stored_ms], [True, START_MS + 700])
+
+
+def entries_of_an_unlimited_tenant_are_not_counted_by_the_minute(it: StoreUnderTest) -> None:
+    it.put("a", tenant="t")
+    it.taken(per_minute=ABSENT)
+
+    equal(it.store.tenants(["t"]), [Tenant(1)])
+
+
+TENANT_CHECKS = (
+    a_tenant_has_no_more_entries_than_it_may,
+    a_tenant_that_removed_an_entry_has_room_again,
+    entries_without_a_tenant_have_no_limits,
+    a_tenant_has_no_entry_that_is_due_more_often_than_it_may,
+    a_quota_of_its_own_stands_in_for_the_default,
+    an_entry_that_moves_counts_where_it_is,
+    an_entry_that_moves_to_a_paused_tenant_stops_and_goes_on,
+    a_hold_moves_along_with_its_entry,
+    a_tenant_with_a_backlog_does_not_starve_another,
+    what_one_tenant_leaves_of_its_share_others_get,
+    tenants_take_turns_also_while_they_settle_and_are_changed,
+    a_tenant_that_has_nothing_more_due_waits_for_its_next,
+    of_a_tenant_no_more_is_claimed_in_a_minute_than_it_may,
+    a_tenant_that_used_up_its_minute_is_looked_at_in_the_next,
+    a_quota_of_its_own_may_be_no_limit_to_a_minute,
+    a_whole_tenant_stops_and_goes_on_in_one_step,
+    a_tenant_that_is_paused_before_it_has_entries_stays_so,
+    everything_stops_and_goes_on_in_one_step,
+    the_last_resumption_counts,
+    a_replica_hears_when_stored_entries_are_due,
+    entries_of_an_unlimited_tenant_are_not_counted_by_the_minute,
+)
