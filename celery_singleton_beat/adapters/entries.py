@@ -185,14 +185,7 @@ def stored_timing(app: Celery, entry: Entry, settings: Settings) -> Timing:
     Raises:
         EntryError: it asks for what its task cannot have.
     """
-    timing = entry.timing(
-        Defaults(
-            CatchUp(settings.catch_up),
-            settings.catch_up_max,
-            _catch_up_window_ms(app, settings),
-            settings.dedupe_window_ms,
-        )
-    )
+    timing = entry.timing(defaults_of(app, settings))
     _check_overlap(app, entry, timing.overlap)
     deadline_ms = _start_deadline_ms(app, entry, timing.start_deadline_ms, settings)
     if deadline_ms == timing.start_deadline_ms:
@@ -217,6 +210,16 @@ def _check_overlap(app: Celery, entry: SingletonEntry | Entry, overlap: Overlap)
 
 def _leaves_record(task: object) -> bool:
     return isinstance(task, SingletonTask) and is_singleton(task)
+
+
+def defaults_of(app: Celery, settings: Settings) -> Defaults:
+    """Tell what holds for a stored entry that does not say it itself."""
+    return Defaults(
+        CatchUp(settings.catch_up),
+        settings.catch_up_max,
+        _catch_up_window_ms(app, settings),
+        settings.dedupe_window_ms,
+    )
 
 
 def _catch_up_window_ms(app: Celery, settings: Settings) -> int | None:

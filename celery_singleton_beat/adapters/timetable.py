@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from celery_singleton_beat.adapters.entries import defaults_of
 from celery_singleton_beat.adapters.entry import Entry
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.engine.timetable import Change, TimetableEngine, refused
 from celery_singleton_beat.errors import EntryError, RevisionConflict, UnknownEntry
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.limits import TenantLimits
-from celery_singleton_beat.protocol.preview import next_runs
 from celery_singleton_beat.protocol.stored import Stored
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ _ATTEMPTS: Final = 10
 class StoredEntry:
     """An entry as it stands in the store: what it is, and what was done to it.
 
-    ``revision`` grows with every change. ``next_at`` is its next occurrence, and
-    ``last_at`` the last one that was dispatched, of ``runs`` in all. Times are in UTC.
+    ``revision`` grows with every change. ``next_at`` is the occurrence that beats look
+    at next (None: none, or no beat has planned it since its rule changed), ``last_at``
+    the last one that was dispatched, of ``runs`` in all. Times are in UTC.
     """
 
     entry: Entry
@@ -67,6 +68,7 @@ class Timetable:
     """
 
     def __init__(self, app: Celery, *, limits: TenantLimits | None = None) -> None:
+        self._app = app
         self._extension = extension_of(app)
         self._limits = limits
 
@@ -188,20 +190,19 @@ class Timetable:
                         continue
 
     def next_runs(self, name: str, count: int = 1) -> list[datetime]:
-        """Tell the next scheduled times of an entry, in UTC; none while it is stopped.
+        """Tell the next scheduled times of an entry, in UTC, what is to be caught up included.
+
+        None while it is disabled, or it or its tenant is paused.
 
         Raises:
             UnknownEntry: there is none of that name.
+            EntryError: it cannot be read here.
         """
-        known = self.get(name)
-        if known.is_paused or not known.entry.enabled or known.next_at is None:
-            return []
-        left = known.entry
-        if left.max_runs is not None:
-            left = replace(left, max_runs=max(left.max_runs - known.runs, 1))
-        before = known.next_at.timestamp() - 0.001
-        after = datetime.fromtimestamp(before, timezone.utc)
-        return [due.scheduled for due in next_runs(left, after, count)]
+        for _, kept in self._engine.kept([name]):
+            entry = Entry.from_json(kept.card.definition)
+            timing = entry.timing(defaults_of(self._app, self._extension.settings))
+            return [_moment(at_ms) for at_ms in self._engine.upcoming(kept, timing, count)]
+        raise _unknown(name)
 
     def set_limits(self, tenant: str, limits: TenantLimits | None) -> None:
         """Give a tenant limits of its own; None: the default again. What it has stays."""
@@ -236,9 +237,10 @@ def _changed(entry: Entry, changes: dict[str, Any]) -> Entry:
 
 def _stored(kept: Kept) -> StoredEntry:
     card, slot = kept
-    is_planned = slot.rule != ""
+    entry = Entry.from_json(card.definition)
+    is_planned = slot.rule == entry.timing().rule
     return StoredEntry(
-        Entry.from_json(card.definition),
+        entry,
         card.revision,
         _moment(card.changed_ms),
         card.by,

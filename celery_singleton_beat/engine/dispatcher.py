@@ -90,6 +90,7 @@ class Dispatcher:
             timing_of=stored_timing,
             per_minute=per_minute,
             clock_ms=clock_ms,
+            taken=timings,
         )
         self._question: tuple[str, int] | None = None
         self._standing: Standing | None = None

@@ -5,7 +5,7 @@ Runs in: beat.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 from uuid import uuid4
@@ -40,6 +40,7 @@ class StoredEntries:
         timing_of: Callable[[Entry], Timing],
         per_minute: int,
         clock_ms: Callable[[], int],
+        taken: Container[str] = (),
     ) -> None:
         self._store = store
         self._events = events
@@ -49,6 +50,7 @@ class StoredEntries:
         self._timing_of = timing_of
         self._per_minute = per_minute
         self._clock_ms = clock_ms
+        self._taken = taken
         self._settling = Settling(store.settle_stored, events)
         self._question: tuple[str, int] | None = None
 
@@ -103,13 +105,20 @@ class StoredEntries:
         """Plan the claims; what cannot be used here is left for a while, maybe to others."""
         for claim in answer.claims:
             try:
-                entry = Entry.from_json(claim.card.definition)
+                entry = self._read(claim)
                 timing = self._timing_of(entry)
             except EntryError as error:
                 self._events.emit(happened.EntrySetAside(claim.entry, str(error)))
                 self._settling.settle([_left(claim, answer.now_ms)])
             else:
                 yield Work.of_stored(claim, entry, timing, answer.now_ms)
+
+    def _read(self, claim: StoredClaim) -> Entry:
+        if claim.entry in self._taken:
+            # Occurrences are known by their entry's name: one of the two would pass for the other.
+            msg = f"beat_schedule has an entry {claim.entry!r} too: give one of them another name"
+            raise EntryError(msg)
+        return Entry.from_json(claim.card.definition)
 
     def _next_ms(self, answer: StoredAnswer) -> int | None:
         """Tell when something is due, apart from what was ours to settle."""

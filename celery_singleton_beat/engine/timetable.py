@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Final
 
 from celery_singleton_beat.errors import (
@@ -19,8 +20,10 @@ from celery_singleton_beat.errors import (
 )
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
+from celery_singleton_beat.protocol.entry import Timing
 from celery_singleton_beat.protocol.gap import min_gap_ms
 from celery_singleton_beat.protocol.limits import TenantLimits
+from celery_singleton_beat.protocol.preview import upcoming
 from celery_singleton_beat.protocol.stored import Put, PutAnswer, Stored
 from celery_singleton_beat.protocol.tenant import Quota
 from celery_singleton_beat.setting_values import written
@@ -79,6 +82,19 @@ class TimetableEngine:
         for name, kept in zip(wanted, self._store.kept(wanted), strict=True):
             if kept is not None:
                 yield name, kept
+
+    def upcoming(self, kept: Kept, timing: Timing, count: int) -> list[int]:
+        """Tell the next scheduled times of an entry; none while it or its tenant is stopped."""
+        card, slot = kept
+        tenant = self._store.tenants([card.tenant])[0]
+        if not card.is_on or tenant.is_paused:
+            return []
+        resumed_ms = max(card.resumed_ms, tenant.resumed_ms)
+        now_ms = self._clock.now_ms()
+        times = upcoming(
+            timing, slot, now_ms=now_ms, changed_ms=card.changed_ms, resumed_ms=resumed_ms
+        )
+        return list(islice(times, count))
 
     def names(self, tenant: str | None) -> Iterator[list[str]]:
         """List names, page by page, each once."""

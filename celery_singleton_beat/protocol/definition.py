@@ -235,7 +235,7 @@ class Entry:
         values.name_text(self.task, "task")
         for name in ("tenant", "source"):
             if getattr(self, name) != "":
-                values.name_text(getattr(self, name), name, may_be_empty=True)
+                values.record_name(getattr(self, name), name)
         if self.description != "":
             values.free_text(self.description, "description")
         for name, kind in values.KINDS.items():
