@@ -44,6 +44,7 @@ puts = st.builds(
     if_revision=st.sampled_from([None, None, None, 0, START_MS * 1000]),
     by=st.sampled_from(["", "op|1"]),
     mark=st.sampled_from([0, 0, 1, 2]),
+    last_ms=st.sampled_from([None, None, None, ABSENT, START_MS]),
 )
 
 
