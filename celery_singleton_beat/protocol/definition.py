@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import KW_ONLY, dataclass, field, fields
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -159,6 +160,16 @@ class Entry:
             defaults.start_deadline_ms if deadline_ms is None else deadline_ms,
             self.max_runs,
         )
+
+    def of_source(self, source: str) -> Self:
+        """The same entry, of a source."""
+        if self.source == source:
+            return self
+        values.name_text(source, "source", may_be_empty=True)
+        same = copy(self)
+        object.__setattr__(same, "source", source)
+        object.__setattr__(same, "_text", None)
+        return same
 
     @property
     def digest(self) -> str:
