@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from celery_singleton_beat.adapters.task import SingletonTask
     from celery_singleton_beat.adapters.timetable import StoredEntry, Timetable
     from celery_singleton_beat.engine.lease import Lease
+    from celery_singleton_beat.engine.report import Refusal, Report
     from celery_singleton_beat.errors import (
         ConfigurationError,
         DuplicateLockKey,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         LeaseLost,
         LimitExceeded,
         Locked,
+        ReconcileStopped,
         RecurrenceError,
         RevisionConflict,
         SingletonBeatError,
@@ -54,7 +56,10 @@ __all__ = [
     "LimitExceeded",
     "LockService",
     "Locked",
+    "ReconcileStopped",
     "RecurrenceError",
+    "Refusal",
+    "Report",
     "RevisionConflict",
     "SingletonBeatError",
     "SingletonScheduler",
@@ -85,7 +90,10 @@ _HOMES: Final = {
     "LimitExceeded": "errors",
     "LockService": "adapters.lock_service",
     "Locked": "errors",
+    "ReconcileStopped": "errors",
     "RecurrenceError": "errors",
+    "Refusal": "engine.report",
+    "Report": "engine.report",
     "RevisionConflict": "errors",
     "SingletonBeatError": "errors",
     "SingletonScheduler": "adapters.scheduler",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celery_singleton_beat.adapters.entries import defaults_of
 from celery_singleton_beat.adapters.entry import Entry
 from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.adapters.sources import Sources
 from celery_singleton_beat.engine.timetable import Change, TimetableEngine, refused
 from celery_singleton_beat.errors import EntryError, RevisionConflict, UnknownEntry
 from celery_singleton_beat.protocol.codec import ABSENT
@@ -52,7 +53,7 @@ class StoredEntry:
         return self.entry.name
 
 
-class Timetable:
+class Timetable(Sources):
     """The entries that are kept in the store, for every beat of this app.
 
     Every method is one step or a few that any number of processes may take at
@@ -80,9 +81,12 @@ class Timetable:
     def _engine(self) -> TimetableEngine:
         engine: TimetableEngine | None = vars(self).get("_made")
         if engine is None:
-            limits = self._extension.limits if self._limits is None else self._limits
-            engine = vars(self)["_made"] = TimetableEngine(self._store, limits)
+            engine = vars(self)["_made"] = TimetableEngine(self._store, self._default_limits)
         return engine
+
+    @property
+    def _default_limits(self) -> TenantLimits:
+        return self._extension.limits if self._limits is None else self._limits
 
     def put(self, entry: Entry, *, if_revision: int | None = None, by: str = "") -> int:
         """Store an entry, new or changed; tell its revision.
@@ -213,7 +217,7 @@ class Timetable:
         quota = self._store.tenants([tenant])[0].quota
         if quota is not None:
             return TenantLimits.of_quota(quota)
-        return self._extension.limits if self._limits is None else self._limits
+        return self._default_limits
 
     def tenants(self) -> Iterator[str]:
         """Name the tenants that have something, in no order."""

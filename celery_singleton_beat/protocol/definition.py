@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import KW_ONLY, dataclass, field, fields
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -155,6 +156,16 @@ class Entry:
             _optional_ms(self.overlap_limit),
             self.delivery == "at_most_once",
         )
+
+    def of_source(self, source: str) -> Self:
+        """The same entry, of a source."""
+        if self.source == source:
+            return self
+        values.name_text(source, "source", may_be_empty=True)
+        same = copy(self)
+        object.__setattr__(same, "source", source)
+        object.__setattr__(same, "_text", None)
+        return same
 
     @property
     def digest(self) -> str:

@@ -153,4 +153,5 @@ def _texts(asked: Put) -> tuple[str, ...]:
         clean(asked.by),
         str(asked.mark),
         str(asked.reckoned_ms),
+        "" if asked.last_ms is None else str(asked.last_ms),
     )
