@@ -11,13 +11,14 @@ from typing import Final
 from celery_singleton_beat.store.redis_runs import RedisRuns
 from celery_singleton_beat.store.redis_slots import RedisSlots
 from celery_singleton_beat.store.redis_wire import Script
+from celery_singleton_beat.store.redis_words import packed, script_call
 
 
 class RedisStore(RedisSlots, RedisRuns):
     """Implements ``Store`` on one Redis."""
 
     def ping(self) -> int:
-        answer = self._wire.call(_TIME, (), ())
+        answer = self._wire.call(_TIME, script_call(_TIME.sha, ()) + packed("[]"))
         return int(answer[0]) * 1000 + int(answer[1]) // 1000
 
     def close(self) -> None:
