@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final
 
 from celery_singleton_beat.protocol.history import Fact
@@ -133,19 +134,10 @@ class _Told:
     def __init__(self, attempt: Attempt, keys: Keys) -> None:
         self.attempt = attempt
         self.keys = packed(keys.run(attempt.run), keys.lock(attempt.key))
-        self.words = as_json(
-            (
-                attempt.key,
-                attempt.attempt,
-                attempt.holder,
-                attempt.ttl_ms,
-                attempt.window_ms,
-                attempt.not_after_ms,
-                attempt.owner,
-                attempt.run,
-                attempt.entry,
-                attempt.scheduled_ms,
-                attempt.at_least_ms,
-                int(attempt.holds_retries),
-            )
+        # As ``as_json`` writes it, at a third of its price: every run needs it.
+        self.words = (
+            f'{quoted(attempt.key)},"{attempt.attempt}",{quoted(attempt.holder)},'
+            f'"{attempt.ttl_ms}","{attempt.window_ms}","{attempt.not_after_ms}",'
+            f"{quoted(attempt.owner)},{quoted(attempt.run)},{quoted(attempt.entry)},"
+            f'"{attempt.scheduled_ms}","{attempt.at_least_ms}","{attempt.holds_retries:d}"'
         )

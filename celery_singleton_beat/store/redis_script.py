@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from json import dumps
+from json.encoder import encode_basestring_ascii as quoted
 from os import urandom
 from typing import Any, Final
 
@@ -81,7 +82,7 @@ class RedisScripts:
         more on twenty small texts than on all the rest of a call.
         """
         now = "" if self._now_ms is None else str(self._now_ms())
-        gate = f'"{now}",{self._caller},{dumps(self._epoch)},"{urandom(8).hex()}"'
+        gate = f'"{now}",{self._caller},{quoted(self._epoch)},"{urandom(8).hex()}"'
         text = f"[{gate},{args}]" if args else f"[{gate}]"
         self._epoch, *answer = self._wire.call(script(name), call + packed(text))
         return answer
