@@ -38,8 +38,9 @@ if not run then
     note('refused')
     return answer('REFUSED')
   end
-  local spent = once > 0 and split(redis.call('GET', KEYS[11]), 2)
-  if spent and math.floor(tonumber(spent[1]) / once) >= math.floor(now / once) then
+  local spent = once > 0 and split(redis.call('GET', KEYS[11]), 1)
+  spent = spent and all_numbers(spent, 1, 1)
+  if spent and math.floor(spent[1] / once) >= math.floor(now / once) then
     close('spent')
     return answer('SPENT')
   end
@@ -86,7 +87,7 @@ local token = take(KEYS[9], KEYS[10], KEYS[2], name, attempt, holder, ARGV[12], 
 if once > 0 and not run then
   -- Another task may look at it with a longer interval.
   local keep = math.max(redis.call('PTTL', KEYS[11]), 2 * once)
-  redis.call('SET', KEYS[11], join(int(now), ARGV[13]), 'PX', int(keep))
+  redis.call('SET', KEYS[11], join(int(now)), 'PX', int(keep))
 end
 if ARGV[24] and ARGV[24] ~= '' then
   redis.call('ZADD', KEYS[7], int(now + ttl + NOTICE), ARGV[13])
