@@ -75,19 +75,19 @@ class Keys:
         )
 
     def last(self, replica: str) -> str:
-        return self._of("last", replica)
+        return f"{self.prefix}:last:{replica}"
 
     def took(self, replica: str) -> str:
         return self._of("took", replica)
 
     def run(self, run: str) -> str:
-        return self._of("run", run)
+        return f"{self.prefix}:run:{run}"
 
     def lock(self, key: str) -> str:
-        return self._of("lock", key)
+        return f"{self.prefix}:lock:{key}"
 
     def spent(self, key: str) -> str:
-        return self._of("spent", key)
+        return f"{self.prefix}:spent:{key}"
 
-    def _of(self, *parts: str) -> str:
-        return ":".join((self.prefix, *parts))
+    def _of(self, name: str) -> str:
+        return f"{self.prefix}:{name}"
