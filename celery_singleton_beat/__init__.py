@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from celery_singleton_beat.adapters.lock_service import LockService
     from celery_singleton_beat.adapters.scheduler import SingletonScheduler
     from celery_singleton_beat.adapters.task import SingletonTask
+    from celery_singleton_beat.adapters.timetable import StoredEntry, Timetable
     from celery_singleton_beat.engine.lease import Lease
+    from celery_singleton_beat.engine.report import Refusal, Report
     from celery_singleton_beat.errors import (
         ConfigurationError,
         DuplicateLockKey,
@@ -27,12 +29,15 @@ if TYPE_CHECKING:
         LeaseLost,
         LimitExceeded,
         Locked,
+        ReconcileStopped,
         RecurrenceError,
+        RevisionConflict,
         SingletonBeatError,
         StoreCorrupt,
         StoreError,
         StoreTooNew,
         StoreUnavailable,
+        UnknownEntry,
         UnknownSetting,
         UnreadableEntry,
     )
@@ -51,7 +56,11 @@ __all__ = [
     "LimitExceeded",
     "LockService",
     "Locked",
+    "ReconcileStopped",
     "RecurrenceError",
+    "Refusal",
+    "Report",
+    "RevisionConflict",
     "SingletonBeatError",
     "SingletonScheduler",
     "SingletonTask",
@@ -59,7 +68,10 @@ __all__ = [
     "StoreError",
     "StoreTooNew",
     "StoreUnavailable",
+    "StoredEntry",
     "TenantLimits",
+    "Timetable",
+    "UnknownEntry",
     "UnknownSetting",
     "UnreadableEntry",
     "subscribe",
@@ -78,7 +90,11 @@ _HOMES: Final = {
     "LimitExceeded": "errors",
     "LockService": "adapters.lock_service",
     "Locked": "errors",
+    "ReconcileStopped": "errors",
     "RecurrenceError": "errors",
+    "Refusal": "engine.report",
+    "Report": "engine.report",
+    "RevisionConflict": "errors",
     "SingletonBeatError": "errors",
     "SingletonScheduler": "adapters.scheduler",
     "SingletonTask": "adapters.task",
@@ -86,7 +102,10 @@ _HOMES: Final = {
     "StoreError": "errors",
     "StoreTooNew": "errors",
     "StoreUnavailable": "errors",
+    "StoredEntry": "adapters.timetable",
     "TenantLimits": "protocol.limits",
+    "Timetable": "adapters.timetable",
+    "UnknownEntry": "errors",
     "UnknownSetting": "errors",
     "UnreadableEntry": "errors",
     "subscribe": "adapters.extension",

@@ -18,6 +18,9 @@ The tree::
     │   └── StoreTooNew             a newer release wrote it
     ├── LeaseLost                   this run is no longer the holder of its lock key
     ├── Locked                      the lock key is held by another run
+    ├── UnknownEntry                there is no stored entry of that name
+    ├── RevisionConflict            a stored entry was changed by somebody else meanwhile
+    ├── ReconcileStopped            a timetable was not brought in line with its source
     └── GivenUp                     this run's workers died as often as it may be begun
 
 Losing a race is an answer (a verdict), never one of these. The driver's own
@@ -104,6 +107,29 @@ class LeaseLost(SingletonBeatError):
 
 class Locked(SingletonBeatError):
     """The lock key is held by another run."""
+
+
+class UnknownEntry(SingletonBeatError, LookupError):
+    """There is no stored entry of that name."""
+
+
+class RevisionConflict(SingletonBeatError):
+    """A stored entry does not have the revision that was asked for; ``revision`` is its own."""
+
+    def __init__(self, text: str, revision: int = 0) -> None:
+        super().__init__(text)
+        self.revision = revision
+
+
+class ReconcileStopped(SingletonBeatError):
+    """Entries were not brought in line with their source to the end: nothing was removed.
+
+    ``report`` tells what was done before. It is safe to begin again.
+    """
+
+    def __init__(self, text: str, report: object = None) -> None:
+        super().__init__(text)
+        self.report = report
 
 
 class GivenUp(SingletonBeatError):

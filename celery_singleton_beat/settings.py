@@ -182,6 +182,13 @@ class Settings:
         "What happens to a run whose lease is lost: it is told of, or its body is stopped as by a "
         "soft time limit (prefork only).",
     )
+    tenant_limits: Mapping[str, object] | None = setting(
+        values.Options(),
+        None,
+        "What a tenant may have that was given no limits of its own: `max_entries`, "
+        "`min_interval`, `max_per_minute`.",
+        unset="20 entries, 5 minutes, no limit per minute",
+    )
     dry_run: bool = setting(
         values.Bool(), default=False, doc="Claim and send nothing; log what would be sent."
     )

@@ -18,8 +18,10 @@ from celery_singleton_beat.adapters.redelivery import Redelivery
 from celery_singleton_beat.engine.board import Board
 from celery_singleton_beat.engine.guard import Guard
 from celery_singleton_beat.engine.heartbeat import Heartbeat
+from celery_singleton_beat.errors import ConfigurationError
 from celery_singleton_beat.events import Events, Listener
 from celery_singleton_beat.observe.logs import is_logged, log_event
+from celery_singleton_beat.protocol.limits import TenantLimits
 from celery_singleton_beat.settings import Settings
 from celery_singleton_beat.store.keys import Keys
 from celery_singleton_beat.store.memory_store import MemoryStore
@@ -74,6 +76,19 @@ class Extension:
             ConfigurationError: one of them is wrong.
         """
         return Settings.read(self._app.conf, os.environ)
+
+    @cached_property
+    def limits(self) -> TenantLimits:
+        """The limits of a tenant that was given none of its own.
+
+        Raises:
+            ConfigurationError: they cannot be so.
+        """
+        try:
+            return TenantLimits.from_data(self.settings.tenant_limits or {})
+        except ConfigurationError as error:
+            msg = f"singleton_beat_tenant_limits: {error}"
+            raise ConfigurationError(msg) from error
 
     @property
     def app_name(self) -> str:

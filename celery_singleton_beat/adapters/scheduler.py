@@ -21,6 +21,8 @@ from celery_singleton_beat.adapters.entries import (
     SingletonEntry,
     absolute,
     read_entry,
+    stored_entry,
+    stored_timing,
     timing_of,
 )
 from celery_singleton_beat.adapters.extension import extension_of
@@ -29,8 +31,9 @@ from celery_singleton_beat.adapters.signals import SignalsDeferred
 from celery_singleton_beat.engine.dispatcher import Dispatcher
 from celery_singleton_beat.engine.pace import Pace
 from celery_singleton_beat.errors import ConfigurationError, EntryError, StoreError
+from celery_singleton_beat.protocol import definition
 from celery_singleton_beat.protocol.entry import Timing, configuration_digest
-from celery_singleton_beat.protocol.occurrence import HEADER
+from celery_singleton_beat.protocol.occurrence import HEADER, Occurrence
 from celery_singleton_beat.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
@@ -114,6 +117,8 @@ class SingletonScheduler(Scheduler):
             replica=extension.instance,
             timings=self.timings,
             digest=configuration_digest(self.timings.values()),
+            stored_timing=self._stored_timing,
+            per_minute=extension.limits.quota.max_per_minute,
             pace=Pace(
                 hold_ms=settings.claim_hold_ms,
                 poll_ms=min(settings.poll_interval_ms, POLL_SECONDS * 1000),
@@ -122,6 +127,9 @@ class SingletonScheduler(Scheduler):
                 batch=settings.claim_batch,
             ),
         )
+
+    def _stored_timing(self, entry: definition.Entry) -> Timing:
+        return stored_timing(self.app, entry, self._extension.settings)
 
     def tick(self, *_args: Any, **_kwargs: Any) -> float:
         """Dispatch what is due, then wait, at most a second, for what is due next.
@@ -137,9 +145,13 @@ class SingletonScheduler(Scheduler):
             logger.exception("A tick met an error that nobody foresaw")
             self._extension.events.emit(happened.TickFailed(repr(error)))
             wait_ms = POLL_SECONDS * 1000
-        if wait_ms > 0:
+        if wait_ms > 0 and not self._waits_for_change(wait_ms / 1000):
             self._wake.wait(wait_ms / 1000)
         return 0
+
+    def _waits_for_change(self, seconds: float) -> bool:
+        """Wait for a change of stored entries; False at once where none can be heard of."""
+        return not self._extension.settings.dry_run and self._extension.store.wait_change(seconds)
 
     def send(self, publication: Publication) -> tuple[str, BaseException | None]:
         """Publish one occurrence the way Celery does; tell its id, and why it failed, if so.
@@ -148,15 +160,25 @@ class SingletonScheduler(Scheduler):
         keeps them to itself, so ``apply_async`` leaves them here.
         """
         occurrence = publication.occurrence
-        task_id = occurrence.task_id(self._extension.prefix)
+        task_id = self.task_id(occurrence)
         self._error = None
         try:
-            entry = self.schedule[occurrence.entry]
+            entry = self._entry_of(publication)
             options = self._options(entry, publication, task_id)
             self.apply_entry(entry.for_dispatch(options), producer=self.producer)
         except Exception as error:  # noqa: BLE001  # one entry's trouble is not the others'
             self._error = error
         return task_id, self._error
+
+    def task_id(self, occurrence: Occurrence) -> str:
+        """Tell the id that every message of an occurrence bears."""
+        return occurrence.task_id(self._extension.prefix)
+
+    def _entry_of(self, publication: Publication) -> SingletonEntry:
+        if publication.entry is None:
+            entry: SingletonEntry = self.schedule[publication.occurrence.entry]
+            return entry
+        return stored_entry(self.app, publication.entry)
 
     def _options(
         self, entry: SingletonEntry, publication: Publication, task_id: str

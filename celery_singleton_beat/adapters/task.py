@@ -137,9 +137,15 @@ class SingletonTask(Task):
             begin_run(self, request, args, kwargs)
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:
-        """Retry, as Celery's tasks do; the lease is freed before the retry is published."""
+        """Retry, as Celery's tasks do; the lease is freed before the retry is published.
+
+        Where no retry is left there is none to publish: the lease is kept to the body's end.
+        """
         run = self._run_in_hand
-        if run is not None and run.lease is not None:
+        allowed = kwargs.get("max_retries")
+        allowed = self.max_retries if allowed is None else allowed
+        has_one_left = allowed is None or self.request.retries < allowed
+        if run is not None and run.lease is not None and has_one_left:
             delay_s = kwargs.get("countdown")
             eta = kwargs.get("eta")
             if eta is not None:

@@ -25,10 +25,13 @@ from celery_singleton_beat.engine.publisher import (
     Publisher,
     Sent,
 )
+from celery_singleton_beat.engine.stored_entries import StoredEntries
 from celery_singleton_beat.engine.watch import Watch
 from celery_singleton_beat.engine.work import Work, disown
 from celery_singleton_beat.errors import StoreError
 from celery_singleton_beat.events import Events
+from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.entry import Timing
 from celery_singleton_beat.store.port import ClaimAnswer, ClaimRequest, Standing, Store
 
@@ -53,6 +56,8 @@ class Dispatcher:
         timings: Mapping[str, Timing],
         digest: str,
         pace: Pace,
+        stored_timing: Callable[[Entry], Timing] = Entry.timing,
+        per_minute: int = ABSENT,
         info: str = "",
         clock_ms: Callable[[], int] = boot_ms,
     ) -> None:
@@ -69,7 +74,23 @@ class Dispatcher:
         self._watch = Watch(events, rest_ms=pace.clock_jump_rest_ms)
         self._settling = Settling(partial(store.settle, digest), events)
         self._outbound = Outbound(
-            publisher=publisher, events=events, replica=replica, pace=pace, clock_ms=clock_ms
+            publisher=publisher,
+            events=events,
+            replica=replica,
+            pace=pace,
+            busy=store.busy,
+            clock_ms=clock_ms,
+        )
+        self._stored = StoredEntries(
+            store=store,
+            events=events,
+            replica=replica,
+            pace=pace,
+            outbound=self._outbound,
+            timing_of=stored_timing,
+            per_minute=per_minute,
+            clock_ms=clock_ms,
+            taken=timings,
         )
         self._question: tuple[str, int] | None = None
         self._standing: Standing | None = None
@@ -97,29 +118,42 @@ class Dispatcher:
             StoreError: the store was not told; it finds out by itself.
         """
         self._settling.settle()
+        self._stored.settle()
         self._store.leave(self._replica)
 
     def _work(self) -> int:
         self._settling.settle()
+        self._stored.settle()
         answer, asked_ms = self._claim()
         if answer.unreadable:
             self._plan_anew(answer)
-        match answer.standing:
-            case Standing.STANDS_BY:
-                return self._pace.poll_ms
-            case Standing.ADOPTS:
-                self._adopter.adopt(answer.now_ms, list(self._timings), done=True)
-                return 0
-            case Standing.GOVERNS:
-                next_ms = self._outbound.dispatch(
-                    self._works(answer), answer.now_ms, asked_ms, self._settling
-                )
-                if answer.has_overdue:
-                    self._recall(answer.now_ms, asked_ms)
-                    self._rerun(asked_ms)
+        if answer.standing is Standing.ADOPTS:
+            self._adopter.adopt(answer.now_ms, list(self._timings), done=True)
+            return 0
+        if answer.is_paused:
+            return self._pace.poll_ms
+        wait_ms = self._pace.poll_ms
+        if answer.standing is Standing.GOVERNS:
+            wait_ms = self._govern(answer, asked_ms)
+        return min(wait_ms, self._look_at_stored(answer, asked_ms))
+
+    def _govern(self, answer: ClaimAnswer, asked_ms: int) -> int:
+        """Dispatch what was claimed; tell how long to wait."""
+        works = self._works(answer)
+        next_ms = self._outbound.dispatch(works, answer.now_ms, asked_ms, self._settling)
+        if answer.has_overdue:
+            self._recall(answer.now_ms, asked_ms)
+            self._rerun(asked_ms)
         if len(answer.claims) >= self._pace.batch:
             return 0
         return self._wait_ms(answer, asked_ms, next_ms)
+
+    def _look_at_stored(self, answer: ClaimAnswer, asked_ms: int) -> int:
+        """Dispatch stored entries, if any are due; tell how long to wait."""
+        if answer.stored_ms is None:
+            return self._pace.poll_ms
+        until_ms = answer.stored_ms - (answer.now_ms + self._clock_ms() - asked_ms)
+        return until_ms if until_ms > 0 else self._stored.dispatch()
 
     def _claim(self) -> tuple[ClaimAnswer, int]:
         """Claim; a question whose answer was lost is asked again, and its hold counts from then."""
@@ -161,9 +195,12 @@ class Dispatcher:
     def _recall(self, now_ms: int, asked_ms: int) -> None:
         """Publish once more what nobody began; each once, with the same id."""
         overdue = self._store.recall(limit=self._pace.batch, hold_ms=self._pace.hold_ms)
-        known = [one for one in overdue if one.entry in self._timings]
-        done = [one.run for one in overdue if one.entry not in self._timings]
-        publications = [Publication(one.occurrence(now_ms), now_ms) for one in known]
+        stored = self._stored.known([o.entry for o in overdue if o.entry not in self._timings])
+        known = [o for o in overdue if o.entry in self._timings or o.entry in stored]
+        done = [o.run for o in overdue if o.entry not in self._timings and o.entry not in stored]
+        publications = [
+            Publication(one.occurrence(now_ms), now_ms, stored.get(one.entry)) for one in known
+        ]
         deliveries = self._publisher.publish(
             publications, lambda: not self._outbound.is_over(asked_ms)
         )

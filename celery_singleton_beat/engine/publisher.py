@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.occurrence import Occurrence
 
 
@@ -22,10 +23,14 @@ class Sent(Enum):
 
 
 class Publication(NamedTuple):
-    """An occurrence to publish; relative times of its message count from ``now_ms``."""
+    """An occurrence to publish; relative times of its message count from ``now_ms``.
+
+    ``entry`` is the definition of a stored entry; None: the publisher has it.
+    """
 
     occurrence: Occurrence
     now_ms: int
+    entry: Entry | None = None
 
 
 class Delivery(NamedTuple):
@@ -45,6 +50,9 @@ class Publisher(Protocol):
         Raises:
             BrokerUnavailable: there is none.
         """
+
+    def task_id(self, occurrence: Occurrence) -> str:
+        """Tell the id that every message of an occurrence bears."""
 
     def publish(
         self, publications: Sequence[Publication], may_go_on: Callable[[], bool]

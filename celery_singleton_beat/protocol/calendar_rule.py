@@ -51,7 +51,6 @@ class CalendarRule:
     """
 
     __slots__ = (
-        "_clock",
         "_days",
         "_hash",
         "_is_wild",
@@ -59,6 +58,7 @@ class CalendarRule:
         "_parts",
         "_start_ms",
         "_times",
+        "clock",
         "rule",
     )
 
@@ -70,7 +70,7 @@ class CalendarRule:
                 "write DTSTART without a zone"
             )
         self._parts = parts
-        self._clock = clock
+        self.clock = clock
         self._start_ms = parts.start_ms or 0
         self._days = CalendarDays(parts, self._start_ms // DAY_MS)
         self._is_wild = parts.frequency >= Frequency.HOURLY and not parts.hours
@@ -104,37 +104,47 @@ class CalendarRule:
         after_ms = max(after_ms, EARLIEST_MS)
         best_ms: int | None = None
         end_ms: int | None = None
-        for reading_ms in self._readings_from(after_ms + min(self._offsets_near(after_ms))):
+        for reading_ms in self._readings_from(self._first_reading_after(after_ms)):
             # Where clocks are set back, a later reading can come before an earlier one.
             if end_ms is not None and reading_ms > end_ms:
                 break
             for at_ms in self._instants_of(reading_ms):
                 if at_ms > after_ms and (best_ms is None or at_ms < best_ms):
-                    best_ms, end_ms = at_ms, at_ms + max(self._offsets_near(at_ms))
+                    best_ms, end_ms = at_ms, self._last_reading_before(at_ms)
         until_ms = self._parts.until_ms if self._parts.until_is_utc else None
         return None if until_ms is not None and (best_ms or 0) > until_ms else best_ms
 
-    def _offsets_near(self, at_ms: int) -> list[int]:
-        around = self._clock.stretches(at_ms - _AROUND_MS, at_ms + _AROUND_MS)
-        return [stretch.offset_ms for stretch in around]
+    def _first_reading_after(self, at_ms: int) -> int:
+        """The least reading that the clock shows after an instant."""
+        return min(
+            max(at_ms, stretch.start_ms) + stretch.offset_ms
+            for stretch in self.clock.stretches(at_ms, at_ms + _AROUND_MS)
+        )
+
+    def _last_reading_before(self, at_ms: int) -> int:
+        """The greatest reading that the clock shows before an instant."""
+        return max(
+            min(at_ms, stretch.end_ms) + stretch.offset_ms
+            for stretch in self.clock.stretches(at_ms - _AROUND_MS, at_ms)
+        )
 
     def _instants_of(self, reading_ms: int) -> list[int]:
         """When a reading of the rule runs: once, in both passes, at a gap's end, or not."""
         day = reading_ms // DAY_MS
-        offset_ms = self._clock.steady_offset(day)
+        offset_ms = self.clock.steady_offset(day)
         if offset_ms is not None:
             return [reading_ms - offset_ms]
-        around: tuple[Stretch, ...] = self._clock.around_day(day)
-        shown = self._clock.shown_at(reading_ms, around)
+        around: tuple[Stretch, ...] = self.clock.around_day(day)
+        shown = self.clock.shown_at(reading_ms, around)
         if shown:
             return shown if self._is_wild else shown[:1]
-        gap_end_ms, gap_ms = self._clock.gap_over(reading_ms, around)
+        gap_end_ms, gap_ms = self.clock.gap_over(reading_ms, around)
         if (
             self._is_wild
             and next(self._readings_from(reading_ms + gap_ms), 0) == reading_ms + gap_ms
         ):
             return []
-        return [gap_end_ms] if self._clock.has_day(day, around) else []
+        return [gap_end_ms] if self.clock.has_day(day, around) else []
 
     def _readings_from(self, reading_ms: int) -> Iterator[int]:
         """The local readings of the rule, in order, from one on, within its start and end."""

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from celery_singleton_beat.errors import RecurrenceError
+from celery_singleton_beat.protocol.cron_text import CronFields
 from celery_singleton_beat.protocol.wallclock import (
     DAY_MS,
     EARLIEST_MS,
@@ -70,7 +71,6 @@ class Crontab:
     """
 
     __slots__ = (
-        "_clock",
         "_days_of_month",
         "_days_of_week",
         "_either_day",
@@ -81,6 +81,7 @@ class Crontab:
         "_seconds",
         "_seconds_ms",
         "_wild",
+        "clock",
         "rule",
     )
 
@@ -118,9 +119,23 @@ class Crontab:
         self._seconds = tuple(sorted(set(seconds)))
         self._seconds_ms = tuple(second * SECOND_MS for second in self._seconds)
         self._wild = hours_are_wild or len(self._hours) == _HOURS_A_DAY
-        self._clock = wall_clock(zone)
+        self.clock = wall_clock(zone)
         self.rule = self._text()
         self._hash = hash(self.rule)
+
+    @property
+    def fields(self) -> CronFields:
+        """The numbers that the rule is made of."""
+        return CronFields(
+            frozenset(self._seconds),
+            frozenset(self._minutes),
+            frozenset(self._hours),
+            self._days_of_month,
+            self._months,
+            self._days_of_week,
+            self._wild,
+            self._either_day,
+        )
 
     def next_after(self, after_ms: int) -> int | None:
         """The first occurrence strictly after an instant; None if there is none within 50 years."""
@@ -149,7 +164,7 @@ class Crontab:
             "*" if len(field) == size else ",".join(map(str, sorted(field)))
             for field, size in zip(sets, sizes, strict=True)
         )
-        text = f"crontab {fields} {self._clock.name}"
+        text = f"crontab {fields} {self.clock.name}"
         if self._wild and len(self._hours) < _HOURS_A_DAY:
             text += " wild-hours"
         if self._seconds != (0,):
@@ -161,14 +176,14 @@ class Crontab:
         if after_ms >= LATEST_MS:
             return None
         after_ms = max(after_ms, EARLIEST_MS)
-        today = (after_ms + self._clock.offset_at(after_ms)) // DAY_MS
-        steady = self._clock.steady_offset(today) is not None
+        today = (after_ms + self.clock.offset_at(after_ms)) // DAY_MS
+        steady = self.clock.steady_offset(today) is not None
         # Around a change of the clocks, times of the local day before may still come.
         for day in self._days_from(today if steady else today - 1):
             found_ms = self._first_on(day, after_ms)
             if found_ms is None:
                 continue
-            if self._clock.steady_offset(day) is not None:
+            if self.clock.steady_offset(day) is not None:
                 return found_ms
             # Where clocks are set back over midnight, tomorrow's first time can come
             # before today's last.
@@ -198,7 +213,7 @@ class Crontab:
 
     def _first_on(self, day: int, after_ms: int) -> int | None:
         """The first occurrence that belongs to a local day and comes after an instant."""
-        offset_ms = self._clock.steady_offset(day)
+        offset_ms = self.clock.steady_offset(day)
         if offset_ms is None:
             return self._first_of(_instants_on(self, day), after_ms)
         midnight_ms = day * DAY_MS - offset_ms
@@ -240,8 +255,8 @@ class Crontab:
 
     def instants_on(self, day: int) -> DayInstants:
         """The occurrences that belong to a local day, found one local time after the other."""
-        around = self._clock.around_day(day)
-        if not self._clock.has_day(day, around):
+        around = self.clock.around_day(day)
+        if not self.clock.has_day(day, around):
             return DayInstants((), ())
         # Clocks once changed within a minute; where they do not, its seconds share its fate.
         within_minutes = any(
@@ -252,7 +267,7 @@ class Crontab:
         for hour in self._hours:
             for minute in self._minutes:
                 reading_ms = day * DAY_MS + hour * HOUR_MS + minute * MINUTE_MS
-                shown = [] if within_minutes else self._clock.shown_at(reading_ms, around)
+                shown = [] if within_minutes else self.clock.shown_at(reading_ms, around)
                 if shown:
                     minutes.update(shown if self._wild else shown[:1])
                     continue
@@ -262,10 +277,10 @@ class Crontab:
 
     def _instants_of(self, reading_ms: int, around: tuple[Stretch, ...]) -> list[int]:
         """When a local time of the rule runs: once, in both passes, at a gap's end, or not."""
-        shown = self._clock.shown_at(reading_ms, around)
+        shown = self.clock.shown_at(reading_ms, around)
         if shown:
             return shown if self._wild else shown[:1]
-        gap_end_ms, gap_ms = self._clock.gap_over(reading_ms, around)
+        gap_end_ms, gap_ms = self.clock.gap_over(reading_ms, around)
         if self._wild and self._names(reading_ms + gap_ms):
             return []
         return [gap_end_ms]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import KW_ONLY, dataclass, field, fields
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from celery_singleton_beat.errors import (
     ConfigurationError,
@@ -21,23 +22,19 @@ from celery_singleton_beat.errors import (
 )
 from celery_singleton_beat.protocol import entry_values as values
 from celery_singleton_beat.protocol.bounds import instant_of
-from celery_singleton_beat.protocol.entry import CatchUp, Defaults, Timing
+from celery_singleton_beat.protocol.entry import CatchUp, Defaults, Overlap, Timing
+from celery_singleton_beat.protocol.gap import min_gap_ms
 from celery_singleton_beat.protocol.recurrence import Recurrence
 from celery_singleton_beat.protocol.spec import Spec, spec_of
 from celery_singleton_beat.protocol.spec_kinds import clock_of, in_bounds
 from celery_singleton_beat.protocol.wallclock import zone_name
-from celery_singleton_beat.setting_values import Bool, Int, Kind, choice_of
+from celery_singleton_beat.setting_values import written
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 VERSION: Final = 1
 
-CatchUpWord = Literal["latest", "all", "none"]
-OverlapWord = Literal["allow", "skip", "queue"]
-DeliveryWord = Literal["at_least_once", "at_most_once"]
-
-_HOUR_MS: Final = 3_600_000
 _DURATIONS: Final = (
     "jitter",
     "catch_up_window",
@@ -46,14 +43,6 @@ _DURATIONS: Final = (
     "overlap_limit",
 )
 _MOMENTS: Final = ("start", "end")
-_KINDS: Final[dict[str, Kind]] = {
-    "catch_up": choice_of(CatchUpWord),
-    "catch_up_max": Int(1),
-    "overlap": choice_of(OverlapWord),
-    "delivery": choice_of(DeliveryWord),
-    "max_runs": Int(1),
-    "enabled": Bool(),
-}
 
 _DEFAULTS: Final = Defaults()
 
@@ -83,14 +72,14 @@ class Entry:
     options: Mapping[str, Any] = field(default_factory=dict)
     tenant: str = ""
     jitter: float | timedelta = 0
-    catch_up: CatchUpWord | None = None
+    catch_up: values.CatchUpWord | None = None
     catch_up_max: int | None = None
     catch_up_window: float | timedelta | None = None
     dedupe_window: float | timedelta | None = None
     start_deadline: float | timedelta | None = None
-    overlap: OverlapWord = "allow"
+    overlap: values.OverlapWord = "allow"
     overlap_limit: float | timedelta | None = None
-    delivery: DeliveryWord = "at_least_once"
+    delivery: values.DeliveryWord = "at_least_once"
     start: datetime | None = None
     end: datetime | None = None
     max_runs: int | None = None
@@ -148,12 +137,6 @@ class Entry:
     def end_ms(self) -> int | None:
         return None if self.end is None else instant_of(self.end, "end")
 
-    def overlap_limit_ms(self, interval_ms: int) -> int:
-        """For how long a run that is queued blocks the next, given the distance to the next."""
-        if self.overlap_limit is not None:
-            return values.duration_ms(self.overlap_limit)
-        return max(2 * interval_ms, _HOUR_MS)
-
     def timing(self, defaults: Defaults = _DEFAULTS) -> Timing:
         """When it is due, and what happens to what was missed."""
         window_ms = self.catch_up_window_ms
@@ -169,7 +152,20 @@ class Entry:
             defaults.dedupe_window_ms if dedupe_ms is None else dedupe_ms,
             defaults.start_deadline_ms if deadline_ms is None else deadline_ms,
             self.max_runs,
+            Overlap(self.overlap),
+            _optional_ms(self.overlap_limit),
+            self.delivery == "at_most_once",
         )
+
+    def of_source(self, source: str) -> Self:
+        """The same entry, of a source."""
+        if self.source == source:
+            return self
+        values.name_text(source, "source", may_be_empty=True)
+        same = copy(self)
+        object.__setattr__(same, "source", source)
+        object.__setattr__(same, "_text", None)
+        return same
 
     @property
     def digest(self) -> str:
@@ -195,7 +191,7 @@ class Entry:
         data["recurrence"] = self.spec.to_json()
         for name in _DURATIONS:
             if name in data:
-                data[name] = values.seconds_text(values.duration_ms(data[name]))
+                data[name] = values.seconds_number(values.duration_ms(data[name]))
         for name in _MOMENTS:
             if name in data:
                 data[name] = data[name].isoformat()
@@ -250,10 +246,10 @@ class Entry:
         values.name_text(self.task, "task")
         for name in ("tenant", "source"):
             if getattr(self, name) != "":
-                values.name_text(getattr(self, name), name, may_be_empty=True)
+                values.record_name(getattr(self, name), name)
         if self.description != "":
             values.free_text(self.description, "description")
-        for name, kind in _KINDS.items():
+        for name, kind in values.KINDS.items():
             if (value := getattr(self, name)) is not _FIELDS[name]:
                 self._settle(name, kind.check(value, name))
 
@@ -261,14 +257,14 @@ class Entry:
         if not isinstance(self.args, list | tuple):
             raise EntryError(f"args must be a list or tuple, not {type(self.args).__name__}")
         if self.args:
-            self._settle("args", tuple(values.plain(self.args, "args")))
+            self._settle("args", tuple(values.payload(self.args, "args")))
         elif self.args != ():
             self._settle("args", ())
         for name in ("kwargs", "options"):
             given = getattr(self, name)
             if not isinstance(given, Mapping):
                 raise EntryError(f"{name} must be a mapping, not {type(given).__name__}")
-            self._settle(name, values.plain(given, name))
+            self._settle(name, values.payload(given, name))
 
     def _settle_times(self) -> None:
         for name in _DURATIONS:
@@ -283,7 +279,12 @@ class Entry:
 
     def _settle_rule(self) -> None:
         self._settle("recurrence", spec_of(self.recurrence))
-        self.spec.recurrence(self.timezone)
+        rule = self.spec.recurrence(self.timezone)
+        if self.jitter and (gap_ms := min_gap_ms(rule)) is not None and self.jitter_ms > gap_ms:
+            raise EntryError(
+                f"jitter of {written(self.jitter_ms / 1000)} seconds is longer than the smallest "
+                f"distance between two occurrences, {written(gap_ms / 1000)} seconds"
+            )
 
 
 _FIELDS: Final[dict[str, Any]] = {

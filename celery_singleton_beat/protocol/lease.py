@@ -222,7 +222,7 @@ def _live(run: Run | None, now_ms: int) -> Run | None:
 def _taken(run: Run | None, spent: Spent | None, attempt: Attempt, now_ms: int, token: int) -> Held:
     deadline_ms = now_ms + attempt.ttl_ms
     if run is None and attempt.once_ms:
-        spent = Spent(now_ms, attempt.run)
+        spent = Spent(now_ms)
     taken = Run(
         State.OPEN,
         attempt.attempt,

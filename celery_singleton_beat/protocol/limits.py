@@ -9,6 +9,11 @@ from datetime import timedelta
 from typing import Any, Final
 
 from celery_singleton_beat.errors import ConfigurationError, LimitExceeded
+from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.definition import Entry
+from celery_singleton_beat.protocol.entry_values import seconds_number
+from celery_singleton_beat.protocol.gap import min_gap_ms
+from celery_singleton_beat.protocol.tenant import Quota
 from celery_singleton_beat.setting_values import Int, Seconds, did_you_mean, written
 
 _NO_INTERVAL: Final = (None, 0, timedelta(0))
@@ -50,8 +55,23 @@ class TenantLimits:
         assert isinstance(self.min_interval, timedelta)  # noqa: S101  it was made one
         return self.min_interval // timedelta(milliseconds=1)
 
+    @property
+    def quota(self) -> Quota:
+        """The limits as the store keeps them."""
+        return Quota(
+            ABSENT if self.max_entries is None else self.max_entries,
+            self.min_interval_ms or ABSENT,
+            ABSENT if self.max_per_minute is None else self.max_per_minute,
+        )
+
+    @classmethod
+    def of_quota(cls, quota: Quota) -> TenantLimits:
+        """Read what the store keeps."""
+        entries, interval_ms, per_minute = (None if n == ABSENT else n for n in quota)
+        return cls(entries, interval_ms and interval_ms / 1000, per_minute)
+
     def check_count(self, count: int, tenant: str) -> None:
-        """Let a tenant have so many enabled entries.
+        """Let a tenant have so many enabled entries, the one to be stored included.
 
         Raises:
             LimitExceeded: these are too many.
@@ -66,21 +86,24 @@ class TenantLimits:
                 tenant=tenant,
             )
 
-    def check_interval(self, gap_ms: int | None, tenant: str, entry: str) -> None:
-        """Let an entry have such a smallest distance between occurrences (None: it has one only).
+    def check_interval(self, entry: Entry) -> None:
+        """Let an entry be due as often as it is, at the most frequent that it ever is.
 
         Raises:
-            LimitExceeded: it is too small.
+            LimitExceeded: two of its occurrences come too near to each other.
         """
-        if gap_ms is not None and gap_ms < self.min_interval_ms:
+        if not self.min_interval_ms:
+            return
+        gap_ms = min_gap_ms(entry.spec.recurrence(entry.timezone))
+        if gap_ms is not None and gap_ms < self.min_interval_ms and entry.max_runs != 1:
             raise LimitExceeded(
-                f"entry {entry!r} of tenant {tenant!r} has occurrences {written(gap_ms / 1000)} "
-                f"seconds apart, and {written(self.min_interval_ms / 1000)} are the least allowed "
-                "(min_interval; it counts the smallest distance that ever comes)",
+                f"entry {entry.name!r} of tenant {entry.tenant!r} has occurrences that are "
+                f"{written(gap_ms / 1000)} seconds apart; the least allowed is "
+                f"{written(self.min_interval_ms / 1000)} seconds (min_interval)",
                 limit="min_interval",
                 allowed=self.min_interval,
                 value=timedelta(milliseconds=gap_ms),
-                tenant=tenant,
+                tenant=entry.tenant,
             )
 
     def to_json(self) -> str:
@@ -88,7 +111,7 @@ class TenantLimits:
         return json.dumps(
             {
                 "max_entries": self.max_entries,
-                "min_interval": self.min_interval_ms / 1000 if self.min_interval_ms else None,
+                "min_interval": seconds_number(self.min_interval_ms) if self.min_interval else None,
                 "max_per_minute": self.max_per_minute,
             },
             sort_keys=True,
@@ -108,10 +131,16 @@ class TenantLimits:
             raise ConfigurationError(f"not limits: {text[:80]!r}") from error
         if not isinstance(data, Mapping):
             raise ConfigurationError(f"not limits: {text[:80]!r}")
+        return cls.from_data(data)
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> TenantLimits:
+        """Read limits by their names.
+
+        Raises:
+            ConfigurationError: there is no such limit, or it cannot be so.
+        """
         for name in data:
             if name not in cls.__slots__:
                 raise ConfigurationError(f"no limit {name!r}{did_you_mean(name, cls.__slots__)}")
-        given: dict[str, Any] = dict(data)
-        if isinstance(given.get("min_interval"), int | float):
-            given["min_interval"] = timedelta(seconds=given["min_interval"])
-        return cls(**given)
+        return cls(**data)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
+from enum import Enum
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -24,20 +25,27 @@ LATE_MS: Final = 10_000
 _COUNT_AT_MOST: Final = 10_000
 
 
+class Reason(Enum):
+    """Why occurrences were not dispatched."""
+
+    LATE = "late"  # catch-up left them out
+    PAUSED = "paused"  # they were due while the entry was paused
+    OVERLAP = "overlap"  # the run before them was not over
+
+
 @dataclass(frozen=True, slots=True)
 class Missed:
     """Occurrences from ``first_ms`` to ``last_ms`` that will not be dispatched.
 
-    ``by_ms`` names the later one that stands for them (None: none does, they
-    were too late, or with ``is_paused`` nobody wanted them). ``count`` stops at
-    ten thousand.
+    ``by_ms`` names the later one that stands for them (None: none does).
+    ``count`` stops at ten thousand.
     """
 
     first_ms: int
     last_ms: int
     count: int
     by_ms: int | None
-    is_paused: bool = False
+    reason: Reason = Reason.LATE
 
 
 class Plan(NamedTuple):
@@ -66,6 +74,7 @@ def first_plan(timing: Timing, slot: Slot | None, *, now_ms: int) -> Slot | None
         is_scheduled
         and not has_ended
         and slot.slot_ms <= now_ms
+        and not timing.has_run(slot.runs)
         and is_due_at(timing.recurrence, slot.slot_ms)
     ):
         return replace(slot, rule=timing.rule, due_ms=slot.slot_ms + timing.offset_ms)
@@ -91,11 +100,17 @@ def plan(
     seen_ms = now_ms - timing.offset_ms
     if slot.slot_ms == ABSENT or slot.slot_ms > seen_ms:
         return Plan((), _scheduled(timing, slot), passed_over)
+    if timing.has_run(slot.runs):
+        return Plan((), _scheduled(timing, replace(slot, slot_ms=ABSENT)), passed_over)
     due, missed = _select(timing, slot.slot_ms, seen_ms)
+    if timing.max_runs is not None:
+        due = due[: timing.max_runs - slot.runs]
     after_ms = due[-1] if due else latest_until(timing.recurrence, seen_ms, slot.slot_ms)
     assert after_ms is not None  # noqa: S101  # the slot itself is one
     next_ms = timing.recurrence.next_after(after_ms)
     interval_ms = (next_ms - after_ms) if next_ms is not None else 0
+    if timing.has_run(slot.runs + len(due)):
+        next_ms = None
     done = Slot(
         timing.rule,
         ABSENT if next_ms is None else next_ms,
@@ -135,7 +150,7 @@ def _resumed(timing: Timing, slot: Slot, resumed_ms: int) -> tuple[Slot, tuple[M
     if latest_ms is None:
         return slot, ()
     count = _count(timing, slot.slot_ms, latest_ms)
-    passed_over = Missed(slot.slot_ms, latest_ms, count, None, is_paused=True)
+    passed_over = Missed(slot.slot_ms, latest_ms, count, None, Reason.PAUSED)
     return _slot_at(timing, slot, latest_ms), (passed_over,)
 
 
@@ -199,7 +214,7 @@ def _last(timing: Timing, from_ms: int, until_ms: int) -> list[int]:
 
 
 def _slot_at(timing: Timing, slot: Slot, after_ms: int) -> Slot:
-    next_ms = timing.recurrence.next_after(after_ms)
+    next_ms = None if timing.has_run(slot.runs) else timing.recurrence.next_after(after_ms)
     moved = replace(
         slot, rule=timing.rule, slot_ms=ABSENT if next_ms is None else next_ms, failures=0
     )

@@ -40,36 +40,36 @@ class RelativeInterval:
     ``relative``, in the form it has since Celery 5.7.
     """
 
-    __slots__ = ("_clock", "_every_ms", "_unit_ms", "rule")
+    __slots__ = ("clock", "every_ms", "rule", "unit_ms")
 
     def __init__(self, every_ms: int, zone: tzinfo | WallClock) -> None:
         if every_ms < 1:
             raise RecurrenceError(
                 f"an interval of {every_ms} ms is never over; give one of at least 0.001 seconds"
             )
-        self._every_ms = every_ms
-        self._clock = wall_clock(zone)
-        self._unit_ms = next(
+        self.every_ms = every_ms
+        self.clock = wall_clock(zone)
+        self.unit_ms = next(
             (unit for unit in (DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS) if every_ms >= unit), 1
         )
-        self.rule = f"relative every {every_ms}ms {self._clock.name}"
+        self.rule = f"relative every {every_ms}ms {self.clock.name}"
 
     def next_after(self, after_ms: int) -> int | None:
         """The occurrence that follows an instant."""
-        if after_ms + self._every_ms >= LATEST_MS:
+        if after_ms + self.every_ms >= LATEST_MS:
             return None
         after_ms = max(after_ms, EARLIEST_MS)
-        if self._unit_ms <= SECOND_MS:
-            return self._floor(after_ms + self._every_ms)
-        if self._unit_ms == DAY_MS:
+        if self.unit_ms <= SECOND_MS:
+            return self._floor(after_ms + self.every_ms)
+        if self.unit_ms == DAY_MS:
             return self._midnight_after(after_ms)
         return self._boundary_after(after_ms)
 
     def is_due_at(self, at_ms: int) -> bool:
         """Whether an instant is a boundary of the unit."""
-        if self._unit_ms <= SECOND_MS:
-            return at_ms % self._unit_ms == 0
-        around = self._clock.stretches(at_ms - DAY_MS, at_ms + DAY_MS)
+        if self.unit_ms <= SECOND_MS:
+            return at_ms % self.unit_ms == 0
+        around = self.clock.stretches(at_ms - DAY_MS, at_ms + DAY_MS)
         return at_ms in self._boundaries(around, at_ms - 1, at_ms)
 
     def latest_until(self, until_ms: int, not_before_ms: int) -> int | None:
@@ -98,33 +98,33 @@ class RelativeInterval:
         return f"<{self.rule}>"
 
     def _floor(self, reading_ms: int) -> int:
-        return reading_ms // self._unit_ms * self._unit_ms
+        return reading_ms // self.unit_ms * self.unit_ms
 
     def _steps_ahead(self, at_ms: int, until_ms: int) -> int:
         """The furthest occurrence reached from one by equal steps, without asking for each."""
-        if self._unit_ms == DAY_MS:
+        if self.unit_ms == DAY_MS:
             return at_ms
         last_start_ms = until_ms
-        if self._unit_ms > SECOND_MS:
-            stretch = self._clock.stretches(at_ms, at_ms + _LOOK_AHEAD_MS)[0]
-            if (at_ms + stretch.offset_ms) % self._unit_ms:
+        if self.unit_ms > SECOND_MS:
+            stretch = self.clock.stretches(at_ms, at_ms + _LOOK_AHEAD_MS)[0]
+            if (at_ms + stretch.offset_ms) % self.unit_ms:
                 return at_ms
-            last_start_ms = min(until_ms, stretch.end_ms - 1 - self._every_ms)
-        step_ms = self._floor(self._every_ms)
+            last_start_ms = min(until_ms, stretch.end_ms - 1 - self.every_ms)
+        step_ms = self._floor(self.every_ms)
         return at_ms + max((last_start_ms - at_ms) // step_ms, 0) * step_ms
 
     def _midnight_after(self, after_ms: int) -> int:
         """The first midnight, after an instant, of the date that the interval leads to."""
-        reading_ms = after_ms + self._clock.offset_at(after_ms) + self._every_ms
+        reading_ms = after_ms + self.clock.offset_at(after_ms) + self.every_ms
         midnight_ms = self._floor(reading_ms)
-        shown = self._clock.shown_at(midnight_ms, self._clock.around_day(midnight_ms // DAY_MS))
+        shown = self.clock.shown_at(midnight_ms, self.clock.around_day(midnight_ms // DAY_MS))
         later = [at_ms for at_ms in shown if at_ms > after_ms]
-        return later[0] if later else self._clock.first_reach(midnight_ms)
+        return later[0] if later else self.clock.first_reach(midnight_ms)
 
     def _boundary_after(self, after_ms: int) -> int:
         """The last boundary within one interval of an instant, or the first later one."""
-        end_ms = after_ms + self._every_ms
-        around = self._clock.stretches(after_ms - DAY_MS, end_ms + 2 * DAY_MS)
+        end_ms = after_ms + self.every_ms
+        around = self.clock.stretches(after_ms - DAY_MS, end_ms + 2 * DAY_MS)
         found = self._boundaries(around, after_ms, end_ms)
         while not found:
             end_ms += MINUTE_MS

@@ -149,26 +149,24 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """When a key with ``once_per`` had its last run, and which run that was.
+    """When a key with ``once_per`` had its last run.
 
     The time and not the number of the interval: tasks that share a key, or two
     releases of one task, may ask for intervals of different lengths.
     """
 
     at_ms: int
-    run: str
 
     def is_in_interval_of(self, now_ms: int, once_ms: int) -> bool:
         """Tell whether the run of this interval has been (or, by its time, is yet to come)."""
         return self.at_ms // once_ms >= now_ms // once_ms
 
     def to_text(self) -> str:
-        return join(self.at_ms, self.run)
+        return join(self.at_ms)
 
     @classmethod
     def from_text(cls, text: str) -> Spent:
-        at_ms, run = split(text, 2)
-        return cls(int(at_ms), run)
+        return cls(int(split(text, 1)[0]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,9 @@ class Put(NamedTuple):
     ``if_revision`` is the revision that must be there (0: none; None: any). With
     a ``mark`` the entry is put in a reconciliation of its source: another
     source's is left alone. Without one (0) it counts as put in that which goes on.
+    ``last_ms`` is of an entry that another scheduler ran until now: its last
+    occurrence there (ABSENT: none; None: it is of no other). If it is not here
+    yet, its first slot is taken as it is, though it may be overdue.
     Neither tenant nor source holds the separator of records.
     """
 
@@ -118,6 +121,7 @@ class Put(NamedTuple):
     by: str = ""
     mark: int = 0
     reckoned_ms: int = 0
+    last_ms: int | None = None
 
 
 class Stored(Enum):
@@ -207,6 +211,8 @@ def put(
 
 
 def _first_slot(asked: Put, now_ms: int) -> Slot:
+    if asked.last_ms is not None:
+        return Slot(asked.rule, asked.slot_ms, asked.due_ms, last_ms=asked.last_ms)
     is_to_come = asked.slot_ms == ABSENT or (asked.slot_ms > now_ms and asked.due_ms > now_ms)
     if is_to_come and asked.reckoned_ms <= now_ms:
         return Slot(asked.rule, asked.slot_ms, asked.due_ms)

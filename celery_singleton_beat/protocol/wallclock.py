@@ -67,6 +67,14 @@ class WallClock:
                 return stretch.offset_ms
         raise AssertionError("a block covers all of its time")  # pragma: no cover
 
+    def offset_asked(self, at_ms: int) -> int:
+        """`offset_at`, asked of the zone: for looks far ahead, which need not be remembered."""
+        return _ask(self, at_ms)
+
+    def change_between(self, low_ms: int, high_ms: int) -> int:
+        """When the offset changes, given two instants with one change between them."""
+        return _change_between(self, low_ms, high_ms)
+
     def stretches(self, from_ms: int, until_ms: int) -> tuple[Stretch, ...]:
         """The stretches that cover ``[from_ms, until_ms)``, cut off at both ends."""
         joined: list[Stretch] = []

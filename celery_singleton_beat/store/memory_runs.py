@@ -145,8 +145,10 @@ class MemoryRuns(MemoryCore):
         with self._guard:
             now_ms = self._enter()
             for one in crashed:
-                if self._state.crashable.get(one.run) == one.until_ms:
+                until_ms = self._state.crashable.get(one.run)
+                if until_ms == one.until_ms:
                     self._drop_message(one.run)
+                if until_ms is not None:
                     self._note(Fact(now_ms, "rerun", run=one.run, by=by) if by else None)
 
     def lock_names(self, limit: int) -> list[str]:

@@ -19,6 +19,7 @@ from celery_singleton_beat.protocol.claim import (
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.fleet import governor, leave, report
 from celery_singleton_beat.protocol.history import Fact
+from celery_singleton_beat.protocol.overlap import is_busy
 from celery_singleton_beat.store.memory_settling import MemorySettling
 from celery_singleton_beat.store.memory_state import first_due
 from celery_singleton_beat.store.port import (
@@ -127,6 +128,19 @@ class MemorySlots(MemorySettling):
             for run in runs:
                 self._state.awaited.pop(run, None)
                 self._state.published.pop(run, None)
+
+    def busy(self, runs: Sequence[str]) -> list[bool]:
+        with self._guard:
+            now_ms, state = self._enter(), self._state
+            return [
+                is_busy(
+                    state.runs.get(run),
+                    queued_until_ms=state.queued.get(run, 0),
+                    has_message=run in state.messages,
+                    now_ms=now_ms,
+                )
+                for run in runs
+            ]
 
     def slots(self, entries: Sequence[str]) -> SlotsAnswer:
         if not entries:

@@ -46,6 +46,7 @@ class State:
     locks: dict[str, Lock] = field(default_factory=dict)
     awaited: dict[str, int] = field(default_factory=dict)
     published: dict[str, Awaited] = field(default_factory=dict)
+    queued: dict[str, int] = field(default_factory=dict)
     begun_ms: dict[str, int] = field(default_factory=dict)
     latest_ms: dict[str, int] = field(default_factory=dict)
     spent: dict[str, Spent] = field(default_factory=dict)
@@ -84,6 +85,7 @@ class MemoryCore:
     def __init__(self, now_ms: Callable[[], int] = system_ms) -> None:
         self._now_ms = now_ms
         self._guard = threading.RLock()
+        self._changed = threading.Event()
         self._state = State()
         self._known = ""
         self._epochs = 0

@@ -23,5 +23,10 @@ class MemoryStore(MemorySlots, MemoryTimetable, MemoryRuns):
     def ping(self) -> int:
         return self._now_ms()
 
+    def wait_change(self, seconds: float) -> bool:
+        self._changed.wait(seconds)
+        self._changed.clear()
+        return True
+
     def close(self) -> None:
         pass

@@ -85,6 +85,7 @@ class MemoryTimetable(MemorySettling):
     def put(self, puts: Sequence[Put], quota: Quota) -> list[PutAnswer]:
         with self._guard:
             now_ms = self._enter()
+            self._changed.set()
             return [self._put_one(asked, quota, now_ms) for asked in puts]
 
     def remove(
@@ -92,6 +93,7 @@ class MemoryTimetable(MemorySettling):
     ) -> list[Stored]:
         with self._guard:
             now_ms = self._enter()
+            self._changed.set()
             return [self._remove_one(name, if_revision, source, now_ms) for name in entries]
 
     def pause(
@@ -99,6 +101,7 @@ class MemoryTimetable(MemorySettling):
     ) -> list[Stored]:
         with self._guard:
             now_ms, state, verdicts = self._enter(), self._state, []
+            self._changed.set()
             for name in entries:
                 card = state.cards.get(name)
                 if card is None:
@@ -120,6 +123,7 @@ class MemoryTimetable(MemorySettling):
     def pause_all(self, tenant: str | None, *, paused: bool) -> bool:
         with self._guard:
             now_ms, state = self._enter(), self._state
+            self._changed.set()
             if tenant is None:
                 if state.is_paused == paused:
                     return False

@@ -175,6 +175,9 @@ class Store(TimetableStore, Protocol):
     def dismiss(self, runs: Sequence[str], published_by: str = "") -> None:
         """Wait no longer for these runs to begin; with a name, they were published again by it."""
 
+    def busy(self, runs: Sequence[str]) -> list[bool]:
+        """Tell which runs are queued, run, or will be run again."""
+
     def slots(self, entries: Sequence[str]) -> SlotsAnswer:
         """Read slots."""
 

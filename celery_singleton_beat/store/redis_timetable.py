@@ -50,7 +50,7 @@ class RedisTimetable(RedisScripts):
         verdicts: list[Settled] = []
         for batch in batches(settlements):
             settled = [settlement_texts(settlement) for settlement in batch]
-            watched = (keys.awaited, keys.published, keys.progress, keys.history)
+            watched = (keys.awaited, keys.published, keys.progress, keys.history, keys.queued)
             runs = (keys.run(one.run) for settlement in batch for one in settlement.awaited)
             answer = self._call(
                 "settle_stored", (*keys.timetable, *watched, *runs), (settled, self._history)
@@ -153,4 +153,5 @@ def _texts(asked: Put) -> tuple[str, ...]:
         clean(asked.by),
         str(asked.mark),
         str(asked.reckoned_ms),
+        "" if asked.last_ms is None else str(asked.last_ms),
     )

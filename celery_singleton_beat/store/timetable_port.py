@@ -120,3 +120,6 @@ class TimetableStore(Protocol):
 
     def unmarked(self, source: str, mark: int, limit: int) -> list[str]:
         """Name entries of a source that were last put with a lower mark."""
+
+    def wait_change(self, seconds: float) -> bool:
+        """Wait until entries change, at most so long; False at once if that cannot be heard."""

@@ -21,6 +21,7 @@ from celery_singleton_beat.testing.history_checks import HISTORY_CHECKS
 from celery_singleton_beat.testing.hold_checks import HOLD_CHECKS
 from celery_singleton_beat.testing.lock_checks import LOCK_CHECKS
 from celery_singleton_beat.testing.once_checks import ONCE_CHECKS
+from celery_singleton_beat.testing.overlap_checks import OVERLAP_CHECKS
 from celery_singleton_beat.testing.recording import RecordingPublisher
 from celery_singleton_beat.testing.run_checks import RUN_CHECKS
 from celery_singleton_beat.testing.slot_checks import SLOT_CHECKS
@@ -50,6 +51,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *CRASH_CHECKS,
     *DISCARD_CHECKS,
     *HISTORY_CHECKS,
+    *OVERLAP_CHECKS,
     *TIMETABLE_CHECKS,
     *HOLD_CHECKS,
     *TENANT_CHECKS,

@@ -123,7 +123,7 @@ def what_began_while_it_was_published_again_is_kept(it: StoreUnderTest) -> None:
 
     it.store.rerun(crashed, "beat")
 
-    equal(it.kinds(), ["started", "started"])
+    equal(it.kinds(), ["started", "started", "rerun"])
     it.clock.advance(_DEAD_MS - 1)
     equal(it.reclaimed(), [])
     it.clock.advance(1)

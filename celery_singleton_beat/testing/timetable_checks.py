@@ -59,6 +59,24 @@ def what_a_clock_that_is_ahead_reckoned_is_not_believed(it: StoreUnderTest) -> N
     equal(it.taken(), ["ahead", "over"])
 
 
+def what_another_scheduler_owes_is_due_and_what_it_ran_is_not(it: StoreUnderTest) -> None:
+    """The switch from another scheduler: nothing twice, nothing left out."""
+    it.put("owed", START_MS - 1000, last_ms=START_MS - 2000)
+    it.put("never ran", START_MS - 1000, last_ms=ABSENT)
+    it.put("done", SOON_MS, last_ms=START_MS)
+    kept = it.slot("done")
+
+    slots = {claim.entry: claim.slot for claim in it.take().claims}
+    again = it.put("owed", START_MS - 9000, last_ms=START_MS - 10_000, definition="2").verdict
+
+    equal({name: (slot.rule, slot.slot_ms, slot.last_ms) for name, slot in slots.items()}, {
+        "owed": ("rule", START_MS - 1000, START_MS - 2000),
+        "never ran": ("rule", START_MS - 1000, ABSENT),
+    })  # fmt: skip
+    equal(kept, Slot("rule", SOON_MS, SOON_MS, last_ms=START_MS))
+    equal((again, it.slot("owed")), (Stored.CHANGED, slots["owed"]))
+
+
 def a_rule_without_an_occurrence_is_kept_and_never_due(it: StoreUnderTest) -> None:
     it.put(at_ms=ABSENT)
     it.clock.advance(10_000_000)
@@ -278,6 +296,7 @@ TIMETABLE_CHECKS = (
     an_entry_is_due_when_its_writer_reckoned_and_not_before,
     an_entry_whose_first_time_is_over_is_planned_by_who_claims_it,
     what_a_clock_that_is_ahead_reckoned_is_not_believed,
+    what_another_scheduler_owes_is_due_and_what_it_ran_is_not,
     a_rule_without_an_occurrence_is_kept_and_never_due,
     revisions_grow_and_none_comes_twice,
     what_is_so_already_is_unchanged,

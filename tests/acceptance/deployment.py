@@ -136,6 +136,13 @@ class Facts:
         """Return when every one of these has ended once."""
         self.wait_until(lambda facts: due <= facts.ended.keys(), timeout_seconds)
 
+    def wait_accounted(self, due: set[str]) -> None:
+        """Return when every one of these has ended, and the beats have told that they sent it.
+
+        A worker may be done with a message before its beat comes to tell of it.
+        """
+        self.wait_until(lambda facts: due <= facts.ended.keys() & facts.published.keys())
+
     def wait_past(self, moment_ms: int, timeout_seconds: float = ENOUGH) -> None:
         """Return when an occurrence of that time, or of a later one, has begun."""
         self.wait_until(lambda facts: facts.latest_ms >= moment_ms, timeout_seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -95,7 +96,9 @@ def test_after_an_outage_each_missed_occurrence_is_caught_up_once_by_its_policy(
     from_ms = deployment.now_ms()
     facts.wait_past(from_ms + SECOND_MS)
 
+    going_ms = deployment.now_ms()
     site.go_away(away)
+    gone_ms = round(time.time() * 1000)
     wait_until_told(beats, away)
     site.last_for(seconds)
     site.come_back(away)
@@ -112,7 +115,9 @@ def test_after_an_outage_each_missed_occurrence_is_caught_up_once_by_its_policy(
     assert tally.duplicates() == set()
     assert tally.lost(due, superseded.keys()) == set()
     assert tally.unexpected(may) == set()
-    assert superseded.keys() & tally.bodies.keys() == set()
+    # What was being published just then may have been sent without that being noted.
+    uncertain = {key for e in ENTRIES for key in e.keys(going_ms - e.period_ms, gone_ms)}
+    assert superseded.keys() & tally.bodies.keys() <= uncertain
     assert {key.partition("@")[0] for key in superseded} == {"latest-a", "latest-b"}
 
 

@@ -90,11 +90,13 @@ def test_a_replica_killed_right_after_its_claim_delays_only_what_it_held(
     tally = deployment.witness.tally()
     stuck_ms = max(held.values()) // SECOND_MS * SECOND_MS - 4 * SECOND_MS
     next_of_others = {key_of(e.name, stuck_ms + SECOND_MS) for e in entries if e.name not in held}
+    stuck = {key_of(name, stuck_ms) for name in held}
+    facts.wait_accounted(next_of_others | stuck)
     assert 0 < len(held) < len(entries)
     assert tally.duplicates() == set()
     assert tally.lost(due) == set()
     assert max(facts.published_ns[key] for key in next_of_others) < min(
-        facts.published_ns[key_of(name, stuck_ms)] for name in held
+        facts.published_ns[key] for key in stuck
     )
 
 
@@ -117,7 +119,7 @@ def test_a_graceful_stop_in_the_middle_of_a_job_keeps_its_lock(
     during = lasting_bodies(deployment.witness.tally())
     open_gate(gate)
     stopping.wait_ended(ENOUGH)
-    tally = deployment.witness.wait_until(lambda tally: len(lasting_bodies(tally)) == 2, ENOUGH)
+    tally = deployment.witness.wait_until(lambda tally: len(lasting_bodies(tally)) >= 2, ENOUGH)
 
     bodies = [tally.bodies[key][0] for key in lasting_bodies(tally)]
     assert len(during) == 1
@@ -183,7 +185,7 @@ def test_a_store_restarted_without_persistence_starts_no_second_run_beside_a_liv
     facts.wait_past(deployment.now_ms() + 2 * TTL_MS)
     during = lasting_bodies(deployment.witness.tally())
     open_gate(gate)
-    tally = deployment.witness.wait_until(lambda tally: len(lasting_bodies(tally)) == 2, ENOUGH)
+    tally = deployment.witness.wait_until(lambda tally: len(lasting_bodies(tally)) >= 2, ENOUGH)
 
     bodies = [tally.bodies[key][0] for key in lasting_bodies(tally)]
     assert during == first

@@ -9,7 +9,7 @@ from celery import Celery
 from celery_singleton_beat import SingletonScheduler, subscribe
 from celery_singleton_beat import events as happened
 from tests.rig.processes import CeleryRig
-from tests.rig.witness import Witness
+from tests.rig.witness import Tally, Witness, key_of
 
 APP = "tests.integration.rabbit_app"
 EVERY_MS = 500
@@ -29,17 +29,20 @@ def test_two_beats_and_two_workers_run_every_occurrence_once(
 
     witness.wait_until(lambda tally: len(tally.bodies) >= 12, 60)
     doomed.kill()
-    witness.wait_until(lambda tally: len(tally.bodies) >= 40, 60)
+    tally = witness.wait_until(lambda tally: len(tally.bodies) >= 40, 60)
+    due = all_up_to_the_latest(tally, "a") | all_up_to_the_latest(tally, "b")
+    # Of two workers one may be behind with its message while the other has begun the next ones.
+    tally = witness.wait_until(lambda tally: due <= tally.bodies.keys(), 60)
 
-    tally = witness.tally()
-    seen: dict[str, list[int]] = {"a": [], "b": []}
-    for key in tally.bodies:
-        entry, _, scheduled_ms = key.partition("@")
-        seen[entry].append(int(scheduled_ms))
-    for times in seen.values():
-        first, last = min(times), max(times) - 2 * EVERY_MS
-        assert set(range(first, last, EVERY_MS)) <= set(times)
+    assert len(due) >= 40
     assert not tally.duplicates()
+
+
+def all_up_to_the_latest(tally: Tally, entry: str) -> set[str]:
+    """Every occurrence from the first that was seen of an entry to the last."""
+    keys = [key for key in tally.bodies if key.startswith(f"{entry}@")]
+    times = [int(key.partition("@")[2]) for key in keys]
+    return {key_of(entry, at_ms) for at_ms in range(min(times), max(times) + 1, EVERY_MS)}
 
 
 def test_a_publish_is_confirmed_by_the_broker_before_it_counts(

@@ -29,7 +29,7 @@ ATTEMPT = Attempt("run", "holder", "key", 30_000)
 
 
 def store_at(url: str, app: str = "shop", **options: object) -> RedisStore:
-    wire = Wire(url, connect_timeout_ms=500, socket_timeout_ms=500, **options)  # type: ignore[arg-type]
+    wire = Wire(url, **options)  # type: ignore[arg-type]
     return RedisStore(wire, prefix="shop", app=app)
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tests.rig.skew import ClockSkew
 
 HOUR_MS = 3_600_000
+LONG_MS = 3000  # beyond the patience of a client here, also of one that was held up itself
 ENOUGH = 20.0
 
 # Prints the wall clock and the length of a timed wait whenever a line comes in on a FIFO.
@@ -58,7 +59,7 @@ threading.Event().wait()
 COUNT = "import itertools\nfor n in itertools.count(): print('n', n, flush=True)"
 
 
-def client(url: str, timeout_seconds: float = 0.3) -> redis.Redis:
+def client(url: str, timeout_seconds: float = 1.0) -> redis.Redis:
     """A client that does not retry: what the network did is what the test sees."""
     return redis.Redis.from_url(url, socket_timeout=timeout_seconds, retry=None)
 
@@ -130,7 +131,7 @@ def test_a_frozen_or_paused_server_answers_nobody_and_then_everybody(
     with pytest.raises(redis.TimeoutError):
         store.ping()
     own_redis.thaw()
-    own_redis.pause_clients(400)
+    own_redis.pause_clients(LONG_MS)
     with pytest.raises(redis.TimeoutError):
         store.ping()
 
@@ -419,7 +420,7 @@ def test_latency_outlasts_a_short_timeout(lossy: FaultProxy) -> None:
     store = client(lossy.url())
     store.ping()
 
-    lossy.latency(400)
+    lossy.latency(LONG_MS)
     with pytest.raises(redis.TimeoutError):
         store.ping()
     lossy.heal()

@@ -93,7 +93,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(installed: Installed) -> N
     in_the_tree = {
         path.relative_to(ROOT).as_posix()
         for path in PACKAGE.rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and "__pycache__" not in path.parts
     }
 
     with ZipFile(installed.wheel) as archive:

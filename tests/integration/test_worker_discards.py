@@ -49,6 +49,7 @@ def test_an_expired_message_closes_its_run(shop: Shop, pool: str) -> None:
 def test_a_revoked_message_closes_its_run(shop: Shop) -> None:
     """Sidekiq and others leave the lock of a revoked job; here there is none, and it is said."""
     worker = shop.worker()
+    shop.wait_reachable()
     about = awaited(shop)
     shop.client.control.revoke(about["task_id"])
     worker.wait_for("Tasks flagged as revoked", ENOUGH)

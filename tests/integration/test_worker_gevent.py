@@ -131,7 +131,7 @@ def test_a_hard_limit_ends_a_run_and_frees_its_key(make_shop: Callable[..., Shop
     """S0-20, S0-21: the greenlet is unwound, in this process; nobody waits for a long TTL."""
     shop = make_shop(singleton_beat_lock_ttl=600)
     worker = worker_of(shop)
-    shop.send("early", "slow", ("gate", "g"), time_limit=1)
+    shop.send("early", "slow", ("gate", "g"), time_limit=3)
     shop.began("slow")
 
     worker.wait_for("Hard time limit", ENOUGH)

@@ -73,13 +73,14 @@ def test_a_body_may_clear_up_and_go_on(make_shop: Callable[..., Shop]) -> None:
     shop = make_shop(singleton_beat_lock_ttl=1.2)
     worker = shop.worker(concurrency=1)
     run = shop.send("stopped", "tidy", ("patient gate", "g1"), ("gate", "g2"))
-    shop.began("tidy")
+    shop.told("waits", "tidy")
 
     lose(shop, "stopped:tidy")
     shop.told("warned", "tidy")
     shop.let("g2")
 
     assert run.get(timeout=ENOUGH)["run"] == run.id
+    assert worker.terminate() == 0  # so that all that it said is there
     assert len([line for line in worker.lines if STOPPED in line]) == 1
 
 

@@ -73,9 +73,8 @@ def test_the_outage_is_said_once_and_so_is_its_end(shop: Shop, line: FaultProxy)
     line.refuse()
     for number in range(3):
         shop.send("early", f"waiting{number}")
-    requeued = f"Run re-queued.*{AWAY}"
     for number in range(3):
-        worker.wait_for(f"{requeued}|waiting{number}", ENOUGH)
+        worker.wait_for(f"Run re-queued.*waiting{number}.*{AWAY}", ENOUGH)
     line.heal()
     for number in range(3):
         shop.ended(f"waiting{number}")
@@ -129,7 +128,7 @@ def test_an_end_that_could_not_be_recorded_is_recorded_when_the_store_is_back(
     run.get(timeout=ENOUGH)
     worker.wait_for("Run ended.*outcome='succeeded' recorded=False", ENOUGH)
     line.heal()
-    shop.wait_run(run.id, lambda record: bool(record and record.state.value == "done"))
+    shop.wait_done(run.id)
     shop.send("late", "unheard", **about)
 
     worker.wait_for("Duplicate message dropped.*verdict='DONE'", ENOUGH)
@@ -156,7 +155,7 @@ def test_a_run_that_ended_unheard_is_not_run_again_when_its_worker_is_back(
     shop.send("late", "unheard", **about)
     other.wait_for("Run re-queued.*reason='twin'|Lock acquired", ENOUGH)
     line.heal()
-    shop.wait_run(run.id, lambda record: bool(record and record.state.value == "done"))
+    shop.wait_done(run.id)
 
     other.wait_for("Duplicate message dropped.*verdict='DONE'", ENOUGH)
     assert shop.ended("unheard").started("unheard") == 1

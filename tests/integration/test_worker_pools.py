@@ -104,6 +104,7 @@ def test_a_killed_worker_blocks_the_key_of_its_early_acked_run_for_a_ttl(
     first = shop.worker(pool, 1)
     run = shop.send("early", "orphan", ("gate", "g"))
     shop.began("orphan")
+    shop.wait_acknowledged(first)
 
     first.kill()
     shop.wait_lock("early:orphan", lambda lock: not lock or lock.deadline_ms < shop.store_now_ms())
@@ -125,6 +126,7 @@ def test_a_cold_shutdown_gives_a_late_acked_run_back_and_it_runs_alone(
     leaving = shop.worker(pool, 1)
     run = shop.send("late", "cut short", ("tell", None), ("gate", "g"))
     shop.told("self", "cut short")  # in its body: the witness will see it being unwound
+    shop.wait_accepted(run)  # Celery gives back only what it knows to be running
 
     leaving.send(signal.SIGQUIT)
     shop.worker(pool, 1)

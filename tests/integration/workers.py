@@ -33,11 +33,13 @@ ENOUGH = 40.0
 QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 TTL_MS = 3000
 
-# Restored two seconds after a message was not acknowledged, looked for every half second.
+# Restored two seconds after a message was not acknowledged, looked for every half second; a
+# worker that was stopped just as it looked keeps the others from it for two seconds at most.
 IMPATIENT = {
     "visibility_timeout": 2,
     "unacked_restore_interval": 0.5,
     "unacked_restore_throttle": 1,
+    "unacked_mutex_expire": 2,
 }
 
 
@@ -143,6 +145,10 @@ class Shop:
         self._wait_change(self.keys.run(run), lambda: reached(self.run_record(run)))
         return self.run_record(run)
 
+    def wait_done(self, run: str) -> None:
+        """Wait until the store knows that a run has ended for good."""
+        self.wait_run(run, lambda record: bool(record and record.state.value == "done"))
+
     def wait_free(self, key: str) -> None:
         """Wait until nobody holds a lock key."""
         self.wait_lock(key, lambda lock: lock is None)
@@ -159,8 +165,35 @@ class Shop:
         seconds, micros = self.store.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
+    def wait_acknowledged(self, worker: Proc) -> None:
+        """Wait until a worker that holds one message at a time has acknowledged the one it runs.
+
+        It is given the next one then, and not before.
+        """
+        following = self.send("early", "what comes next")
+        worker.wait_for(rf"\[{following.id}\] received", ENOUGH)
+
+    def wait_accepted(self, run: AsyncResult) -> None:
+        """Wait until a worker's main process has heard that its pool began a run."""
+        inspect, deadline = self.client.control.inspect(timeout=1.0), time.monotonic() + ENOUGH
+        while run.id not in {
+            request["id"] for active in (inspect.active() or {}).values() for request in active
+        }:
+            if time.monotonic() > deadline:
+                msg = f"no worker has accepted {run.id}"
+                raise TimeoutError(msg)
+
+    def wait_settled(self) -> None:
+        """Wait until the broker, a Redis, has no message: none waits, and no worker has one."""
+        queue = self.client.conf.task_default_queue
+
+        def is_settled() -> bool:
+            return not self.broker.llen(queue) and not self.broker.hlen("unacked")
+
+        self._wait_change("unacked", is_settled, 0)
+
     def wait_reachable(self, worker: str = "worker1@rig") -> None:
-        """Wait until a worker hears commands: with gevent that is some time after it is ready."""
+        """Wait until a worker hears commands: that is some time after it says that it is ready."""
         deadline = time.monotonic() + ENOUGH
         while not self.client.control.ping(destination=[worker], timeout=1.0):
             if time.monotonic() > deadline:
@@ -174,6 +207,17 @@ class Shop:
         facts = store.history(1000)
         store.close()
         return facts
+
+    def wait_history(self, reached: Callable[[list[Fact]], bool]) -> list[Fact]:
+        """What happened, the newest first, once it is as wanted."""
+        found: list[Fact] = []
+
+        def is_reached() -> bool:
+            found[:] = self.history()
+            return reached(found)
+
+        self._wait_change(self.keys.history, is_reached)
+        return found
 
     def wait_result(self, run: AsyncResult, wanted: str) -> Any:
         """The result of a run, once it is of that kind: a lost worker may have left another.
@@ -216,7 +260,8 @@ class Shop:
             while not reached():
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    msg = f"{name} did not become so: {self.store.get(name)!r}"
+                    found = self.store.get(name) if self.store.type(name) == "string" else "…"
+                    msg = f"{name} did not become so: {found!r}"
                     raise TimeoutError(msg)
                 changes.get_message(timeout=min(left, 1.0))
 

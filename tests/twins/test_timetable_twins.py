@@ -46,6 +46,7 @@ definitions = st.builds(
     by=st.sampled_from(["", "op|1"]),
     mark=st.sampled_from([0, 0, 1, 2]),
     reckoned_ms=st.sampled_from([0, 0, 1, -1]),
+    last_ms=st.sampled_from([None, None, None, ABSENT, START_MS]),
 )
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
 from celery_singleton_beat.protocol.awaited import Awaited
-from celery_singleton_beat.protocol.claim import Claim, Settlement, Slot
+from celery_singleton_beat.protocol.claim import Claim, Queued, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.history import Told
 from celery_singleton_beat.protocol.run import Attempt, Outcome
@@ -106,7 +106,8 @@ class Twins(Machine):
             Told("superseded", START_MS + STEP_MS, "", "r1", "n"),
         )
         told = facts[: len(awaited)]
-        settlement = Settlement(claim.entry, claim.slot.fence, slot, watched, told)
+        queued = tuple(Queued(run, at * STEP_MS) for run, at in awaited)
+        settlement = Settlement(claim.entry, claim.slot.fence, slot, watched, told, queued=queued)
         self.both("settle", digest, [settlement])
 
     @rule(limit=st.integers(1, 3))
@@ -161,6 +162,7 @@ class Twins(Machine):
 
     @invariant()
     def tells_the_same(self) -> None:
+        self.both("busy", ["run1", "run2", "run3"])
         self.both("history", 5)
 
 

@@ -201,6 +201,47 @@ def test_every_occurrence_is_dispatched_left_out_by_name_or_next(
     assert left.runs == sent
 
 
+@pytest.mark.parametrize("policy", CatchUp)
+def test_an_entry_ends_with_its_last_run(policy: CatchUp) -> None:
+    tick = timing(max_runs=3, catch_up=policy)
+
+    last = plan(tick, slot_at(tick, 5000, runs=2), now_ms=5100)
+    after = first_plan(tick, last.slot, now_ms=99_000)
+
+    assert times(last) == [5000]
+    assert (last.slot.slot_ms, last.slot.due_ms, last.slot.runs) == (ABSENT, ABSENT, 3)
+    assert last.publish[0].window_ms == timing().window_ms(EVERY_MS)
+    assert after is None
+
+
+def test_catching_up_stops_at_the_last_run_and_begins_with_the_oldest() -> None:
+    tick = timing(max_runs=3, catch_up=CatchUp.ALL)
+    slot = slot_at(tick, 5000, runs=1)
+
+    planned = plan(tick, slot, now_ms=9500)
+    cut_short = resume_at(tick, slot, planned, 1)
+
+    assert times(planned) == [5000, 6000]
+    assert planned.slot.slot_ms == ABSENT
+    assert (cut_short.slot_ms, cut_short.runs) == (6000, 2)
+
+
+def test_an_entry_that_may_run_more_often_than_before_goes_on_and_catches_nothing_up() -> None:
+    ended = replace(slot_at(timing(max_runs=3), 5000, runs=3), slot_ms=ABSENT, due_ms=ABSENT)
+
+    longer = first_plan(timing(max_runs=4), ended, now_ms=20_500)
+    shorter = first_plan(timing(max_runs=2), ended, now_ms=20_500)
+    overdue = replace(slot_at(timing(max_runs=9), 5000, runs=3))
+    cut = plan(timing(max_runs=2), overdue, now_ms=20_500)
+
+    assert longer is not None
+    assert longer.slot_ms == 21_000
+    assert shorter is not None
+    assert shorter.slot_ms == ABSENT
+    assert times(cut) == []
+    assert cut.slot.slot_ms == ABSENT
+
+
 def test_a_configuration_is_known_by_names_and_rules_alone() -> None:
     one, two = timing(), replace(timing(), name="tock")
 

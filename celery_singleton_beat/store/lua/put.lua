@@ -2,7 +2,8 @@
 -- Twins: protocol/stored.refusal, stored.put; MemoryTimetable.put.
 -- ARGV 6 channel, 7 default max entries, 8 default min interval ms, 9 puts, each {entry,
 --   definition, rule, slot ms, due ms, tenant, source, enabled (0/1), gap ms, revision that
---   must be there ('' = any), by, mark, reckoned from ms}, all of them texts
+--   must be there ('' = any), by, mark, reckoned from ms, last ms elsewhere ('' = is of no
+--   other scheduler)}, all of them texts
 -- Answer: {epoch, verdict, revision, limit, verdict …}
 local answer, any = {epoch}, false
 
@@ -31,6 +32,9 @@ end
 
 local function first_slot(asked)
   local slot_ms, due_ms, from_ms = tonumber(asked[4]), tonumber(asked[5]), tonumber(asked[13])
+  if asked[14] ~= '' then
+    return {slot_ms, due_ms, 0, 0, 0, 0, tonumber(asked[14]), asked[3]}
+  end
   if from_ms <= now and (slot_ms == -1 or (slot_ms > now and due_ms > now)) then
     return {slot_ms, due_ms, 0, 0, 0, 0, -1, asked[3]}
   end

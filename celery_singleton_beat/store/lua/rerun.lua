@@ -5,13 +5,14 @@
 -- Answer: {epoch}
 expect({KEYS[2]}, {KEYS[3]})
 for i = 8, #ARGV, 2 do
+  local until_ms = redis.call('ZSCORE', KEYS[2], ARGV[i])
   -- It may have begun since, and count as crashable anew.
-  if tonumber(redis.call('ZSCORE', KEYS[2], ARGV[i])) == tonumber(ARGV[i + 1]) then
+  if tonumber(until_ms) == tonumber(ARGV[i + 1]) then
     redis.call('ZREM', KEYS[2], ARGV[i])
     redis.call('HDEL', KEYS[3], ARGV[i])
-    if ARGV[7] ~= '' then
-      tell(KEYS[4], ARGV[6], 'rerun', '', '0', ARGV[i], '0', ARGV[7], '')
-    end
+  end
+  if until_ms and ARGV[7] ~= '' then
+    tell(KEYS[4], ARGV[6], 'rerun', '', '0', ARGV[i], '0', ARGV[7], '')
   end
 end
 return cjson.encode({epoch})

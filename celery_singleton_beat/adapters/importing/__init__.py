@@ -1,0 +1,1 @@
+"""Other schedulers' timetables, read as entries with their last runs."""

@@ -1,0 +1,61 @@
+"""Hearing of changes at once: the wake-up channel of a store in Redis.
+
+What is published there is only that something changed. Who misses it looks at
+the store a poll later; nothing rests on a word that is heard.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from celery_singleton_beat.store.redis_wire import LINE_ERRORS
+
+if TYPE_CHECKING:
+    from celery_singleton_beat.store.redis_wire import Wire
+
+_REST_SECONDS: Final = 5.0
+"""After the server could not be listened to, it is not tried again for so long."""
+
+
+class Wake:
+    """Listens to one channel on a connection of its own."""
+
+    def __init__(self, wire: Wire, channel: str) -> None:
+        self._wire = wire
+        self._channel = channel
+        self._connection: Any = None
+        self._pid = 0
+        self._rests_until = 0.0
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until something is said, at most so long; False at once if nothing can be heard."""
+        if time.monotonic() < self._rests_until:
+            return False
+        try:
+            connection = self._listening()
+            if connection.can_read(timeout=seconds):
+                connection.read_response()
+                while connection.can_read(timeout=0):
+                    connection.read_response()
+        except LINE_ERRORS:
+            self.close()
+            self._rests_until = time.monotonic() + _REST_SECONDS
+            return False
+        return True
+
+    def close(self) -> None:
+        """Stop listening. It can be used again."""
+        connection, self._connection = self._connection, None
+        if connection is not None and self._pid == os.getpid():
+            connection.disconnect()
+
+    def _listening(self) -> Any:
+        if self._connection is None or self._pid != os.getpid():
+            connection = self._wire.new_connection()
+            connection.connect()
+            connection.send_command("SUBSCRIBE", self._channel)
+            connection.read_response()
+            self._connection, self._pid = connection, os.getpid()
+        return self._connection
