@@ -69,8 +69,8 @@ class Keys:
             self._of("stored"),
             self._of("tenants"),
             self.turns,
-            self._of("of", ""),
-            self._of("source", ""),
+            self._of("of:"),
+            self._of("source:"),
             self.aside,
         )
 
@@ -78,7 +78,7 @@ class Keys:
         return f"{self.prefix}:last:{replica}"
 
     def took(self, replica: str) -> str:
-        return self._of("took", replica)
+        return f"{self.prefix}:took:{replica}"
 
     def run(self, run: str) -> str:
         return f"{self.prefix}:run:{run}"
