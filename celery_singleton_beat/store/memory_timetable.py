@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
 
-from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot, take
+from celery_singleton_beat.protocol.claim import MOST_CLAIMS, Settled, Settlement, Slot, take
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.stored import (
-    MOST_CLAIMS,
     Card,
     Put,
     PutAnswer,
