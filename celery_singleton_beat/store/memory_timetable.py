@@ -166,6 +166,12 @@ class MemoryTimetable(MemorySettling):
             self._set_tenant(tenant, replace(self._tenant(tenant), quota=quota))
             self._retune(tenant, now_ms)
 
+    def cancel_queued(self, entry: str, revision: int, keep_ms: int) -> None:  # noqa: ARG002  for ever
+        with self._guard:
+            self._enter()
+            known = self._state.cancelled.get(entry, 0)
+            self._state.cancelled[entry] = max(known, revision)
+
     def mark(self) -> int:
         with self._guard:
             now_ms, state = self._enter(), self._state

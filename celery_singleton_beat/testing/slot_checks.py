@@ -123,8 +123,8 @@ def an_entry_without_a_due_time_is_never_claimed(it: StoreUnderTest) -> None:
 
 
 def a_claim_takes_no_more_slots_than_one_step_can_carry(it: StoreUnderTest) -> None:
-    due_ms = {f"e{number}": START_MS for number in range(MOST_CLAIMS + 5)}
-    it.plan("a", replica="r1", **due_ms)
+    due = {f"e{number}": START_MS for number in range(MOST_CLAIMS + 5)}
+    it.plan("a", replica="r1", **due)
 
     equal(len(it.claim(limit=10_000).claims), MOST_CLAIMS)
     equal(len(it.claim(limit=10_000).claims), 5)
