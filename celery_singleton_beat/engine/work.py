@@ -53,7 +53,12 @@ class Work(NamedTuple):
         return cls(Claim(name, slot), timing, planned, entry, card.revision)
 
     def publications(self, now_ms: int) -> Iterator[Publication]:
-        return (Publication(occurrence, now_ms, self.entry) for occurrence in self.plan.publish)
+        for occurrence in self.plan.publish:
+            if self.entry is None:
+                yield Publication(occurrence, now_ms)
+            else:
+                dated = replace(occurrence, revision=self.revision)
+                yield Publication(dated, now_ms, self.entry)
 
     def published(
         self, deliveries: Sequence[Delivery], now_ms: int, replica: str

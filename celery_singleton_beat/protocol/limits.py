@@ -131,7 +131,11 @@ class TenantLimits:
             raise ConfigurationError(f"not limits: {text[:80]!r}") from error
         if not isinstance(data, Mapping):
             raise ConfigurationError(f"not limits: {text[:80]!r}")
-        return cls.from_data(data)
+        given = dict(data)
+        if isinstance(given.get("min_interval"), int | float):
+            # What was written down is meant: even more seconds than a slip of units would be.
+            given["min_interval"] = timedelta(seconds=given["min_interval"])
+        return cls.from_data(given)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> TenantLimits:

@@ -29,6 +29,7 @@ key             type     holds
 ``source:S``    zset     stored entry of source S -> the highest mark it was put with
 ``took:R``      string   what replica R claimed of stored entries with its last request
 ``queued``      zset     published run -> until when it counts as queued, if it does not begin
+``cancelled:E`` string   the revision of stored entry E before which what is queued is refused
 ``wake``        channel  told of each change of stored entries
 ==============  =======  ========================================================
 
@@ -69,16 +70,19 @@ class Keys:
             self._of("stored"),
             self._of("tenants"),
             self.turns,
-            self._of("of", ""),
-            self._of("source", ""),
+            self._of("of:"),
+            self._of("source:"),
             self.aside,
         )
 
     def last(self, replica: str) -> str:
         return f"{self.prefix}:last:{replica}"
 
+    def cancelled(self, entry: str) -> str:
+        return f"{self.prefix}:cancelled:{entry}"
+
     def took(self, replica: str) -> str:
-        return self._of("took", replica)
+        return f"{self.prefix}:took:{replica}"
 
     def run(self, run: str) -> str:
         return f"{self.prefix}:run:{run}"

@@ -48,6 +48,7 @@ _PARTS: Final = {
     "names": ("prelude", "timetable", "names"),
     "tenants": ("prelude", "timetable", "tenants"),
     "allow": ("prelude", "timetable", "allow"),
+    "cancel": ("prelude", "cancel"),
     "mark": ("prelude", "timetable", "mark"),
     "unmarked": ("prelude", "timetable", "unmarked"),
 }

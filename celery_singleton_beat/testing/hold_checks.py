@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from celery_singleton_beat.protocol.awaited import Awaited
-from celery_singleton_beat.protocol.claim import Settled, Settlement
+from celery_singleton_beat.protocol.claim import MOST_CLAIMS, Settled, Settlement
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.history import Told
-from celery_singleton_beat.protocol.stored import MOST_CLAIMS, Put
+from celery_singleton_beat.protocol.stored import Put
 from celery_singleton_beat.protocol.tenant import Quota
 from celery_singleton_beat.testing.harness import HOLD_MS, START_MS, StoreUnderTest, equal
 
@@ -40,17 +40,18 @@ def the_most_overdue_stored_entry_comes_first(it: StoreUnderTest) -> None:
 
 
 def the_fences_of_all_entries_come_from_one_counter(it: StoreUnderTest) -> None:
-    it.plan(config=START_MS)
+    it.plan(config=START_MS - 20_000)
     it.put("a")
     it.put("b")
     fences = [claim.slot.fence for claim in it.take().claims]
     it.clock.advance(-10_000)
     fences += [claim.slot.fence for claim in it.claim().claims]
     it.clock.advance(10_000)
-    it.put("c")
-    fences += [claim.slot.fence for claim in it.take().claims]
+    for entry in ("c", "d"):
+        it.put(entry)
+        fences += [claim.slot.fence for claim in it.take().claims]
 
-    equal(fences, [START_MS * 1000 + at for at in range(3)])
+    equal(fences, [START_MS * 1000 + at for at in range(5)])
 
 
 def a_hold_is_confirmed_and_the_slot_moves_on(it: StoreUnderTest) -> None:
@@ -232,7 +233,7 @@ def a_stored_claim_asked_again_is_answered_the_same(it: StoreUnderTest) -> None:
     again = it.take(limit=2, request_id="same")
 
     equal((again.claims, len(first.claims)), (first.claims, 2))
-    equal(it.taken("r2", limit=5, request_id="same"), ["c"])
+    equal([it.taken("r2", limit=5, request_id="same") for _ in range(2)], [["c"], ["c"]])
     equal(it.take("r1", request_id="same").claims, first.claims)
 
 
@@ -260,8 +261,13 @@ def a_stored_claim_asked_again_gives_nothing_that_another_took(it: StoreUnderTes
     equal(len(first.claims), 1)
     it.clock.advance(HOLD_MS)
     it.take("r2")
-
     equal(it.taken("r1", request_id="same"), [])
+
+    it.put("c")
+    (claim,) = it.take(request_id="also").claims
+    it.settle_stored(claim, by_ms=0)
+    equal(it.taken("r2"), ["c"])
+    equal(it.taken("r1", request_id="also"), [])
 
 
 def a_claim_takes_no_more_than_one_step_can_carry(it: StoreUnderTest) -> None:
@@ -282,6 +288,7 @@ def what_was_published_of_a_stored_entry_is_awaited_and_told(it: StoreUnderTest)
     settlement = Settlement("x", claim.slot.fence, moved, (awaited,), told, claim.card.revision)
 
     equal(it.store.settle_stored([settlement, settlement]), [Settled.CONFIRMED] * 2)
+    equal(it.kinds(), ["published", "superseded"])
     lost = settlement._replace(fence=1)
     equal(it.store.settle_stored([lost]), [Settled.LOST])
 

@@ -235,6 +235,7 @@ def a_quota_of_its_own_may_be_no_limit_to_a_minute(it: StoreUnderTest) -> None:
 
     equal([claim.entry for claim in answer.claims], ["a", "b"])
     equal(answer.next_ms, START_MS + HOLD_MS)
+    equal(it.store.tenants(["none"]), [Tenant(1, quota=Quota(max_per_minute=0))])
 
 
 def a_whole_tenant_stops_and_goes_on_in_one_step(it: StoreUnderTest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -117,10 +118,13 @@ def test_an_entry_that_is_paused_is_found_again_when_it_is_resumed(
     evict(client, "stored")
 
     assert it.card("a").is_paused
+    assert it.slot("a") == Slot("", ABSENT, START_MS, last_ms=START_MS)
     it.resume("a")
 
     (claim,) = it.take().claims
-    assert (claim.entry, claim.slot.rule, claim.slot.last_ms) == ("a", "", START_MS)
+    fresh = Slot("", ABSENT, START_MS, last_ms=START_MS)
+    assert claim.entry == "a"
+    assert replace(claim.slot, fence=0, hold_until_ms=0) == fresh
 
 
 def test_what_was_only_paused_or_ended_is_not_looked_for(it: StoreUnderTest) -> None:
@@ -246,14 +250,20 @@ def test_a_name_put_again_in_a_store_that_forgot_has_no_revision_twice(
     assert it.put("a").revision > before
 
 
-def test_a_hold_of_an_evicted_slot_is_lost_and_not_confirmed(
-    it: StoreUnderTest, client: Any
-) -> None:
+@pytest.mark.parametrize("lost", ["stored", "cards"])
+def test_a_hold_of_what_was_evicted_is_gone(it: StoreUnderTest, client: Any, lost: str) -> None:
     it.clock.advance(1000)
     first = it.take().claims
-    evict(client, "stored")
+    evict(client, lost)
 
     assert {it.settle_stored(claim) for claim in first} == {Settled.GONE}
     it.clock.advance(HOLD_MS)
     assert sorted(it.take().unreadable) == ["a", "b", "c"]
-    assert sorted(it.taken()) == ["a", "b", "c"]
+    assert sorted(it.taken()) == (["a", "b", "c"] if lost == "stored" else [])
+
+
+def test_the_only_entry_is_found_again(it: StoreUnderTest, client: Any) -> None:
+    it.store.remove(["a", "b"])
+    evict(client, "turns")
+
+    assert all_claimed(it) == ["c"]

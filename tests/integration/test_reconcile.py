@@ -32,7 +32,7 @@ def timetable(redis_url: str) -> Iterator[Timetable]:
     """A timetable in an empty Redis."""
     app = Celery("shop", broker=redis_url)
     yield Timetable(app)
-    extension_of(app).store.close()  # type: ignore[attr-defined]
+    extension_of(app).store.close()
 
 
 def row(name: str, **fields: Any) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def test_nothing_is_removed_when_the_rows_break_off(timetable: Timetable, dry_ru
         msg = "server closed the connection"
         raise OSError(msg)
 
-    with pytest.raises(ReconcileStopped, match="broke off after 5.*server closed") as stopped:
+    with pytest.raises(ReconcileStopped, match=r"broke off after 5.*server closed") as stopped:
         timetable.reconcile(broken, CRM, batch=2, dry_run=dry_run)
 
     assert isinstance(stopped.value.__cause__, OSError)
