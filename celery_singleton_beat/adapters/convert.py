@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
+from typing import Any
 
 from celery.schedules import BaseSchedule, crontab, schedule, solar
 
@@ -117,16 +118,17 @@ def _spec(given: BaseSchedule) -> Spec:
     )
 
 
-def _rrule_text(given: object) -> str:
-    """The text of a rule of dateutil's, which leaves out the zone of its start."""
+def _rrule_text(given: Any) -> str:
+    """The text of a rule of dateutil's, which leaves out the zones of its start and end."""
     start = getattr(given, "_dtstart", None)
     if not isinstance(start, datetime):
         raise RecurrenceError(
             f"a {type(given).__name__} of dateutil's cannot be stored: give one rrule"
         )
-    text = str(given)
     if start.tzinfo is None:
-        return text
+        return str(given)
+    until = getattr(given, "_until", None)
+    text = str(given if until is None else given.replace(until=until.astimezone(start.tzinfo)))
     zone = zone_name(start.tzinfo)
     start_text = f"{start:%Y%m%dT%H%M%S}"
     in_zone = "Z" if zone in {"UTC", "tzutc()"} else ""

@@ -8,17 +8,17 @@ a second message of the same run is dropped.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.options import DEFAULT_WINDOW_MS
-from celery_singleton_beat.adapters.ticket import occurrence_of
-from celery_singleton_beat.protocol.run import Attempt
+from celery_singleton_beat.adapters.ticket import attempt_of, occurrence_of
 
 if TYPE_CHECKING:
     from celery import Celery
+
+    from celery_singleton_beat.protocol.run import Attempt
 
 
 def discard(app: Celery, attempt: Attempt, reason: str) -> None:
@@ -34,17 +34,11 @@ def discard_unknown(sender: Any = None, message: Any = None, **_: Any) -> None:
     occurrence = occurrence_of(headers)
     if sender is None or occurrence is None or "id" not in headers:
         return
-    attempt = Attempt(
-        run=str(headers["id"]),
-        holder=os.urandom(16).hex(),
-        key="",  # its task is the one that could name it
+    attempt = attempt_of(
+        {**headers, "hostname": sender.hostname},
+        occurrence,
+        "",  # its task is the one that could name its key
         ttl_ms=extension_of(sender.app).settings.lock_ttl_ms,
-        attempt=headers.get("retries") or 0,
-        window_ms=occurrence.window_ms or DEFAULT_WINDOW_MS,
-        not_after_ms=occurrence.not_after_ms,
-        owner=str(sender.hostname or ""),
-        entry=occurrence.entry,
-        scheduled_ms=occurrence.scheduled_ms,
-        is_awaited=occurrence.is_awaited,
+        window_ms=DEFAULT_WINDOW_MS,
     )
     discard(sender.app, attempt, "of no known task")

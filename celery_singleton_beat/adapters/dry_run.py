@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from celery_singleton_beat.engine.publisher import Delivery, Publication, Sent
+from celery_singleton_beat.protocol.occurrence import Occurrence
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,9 @@ class DryPublisher:
 
     def connect(self) -> None:
         """Need no broker."""
+
+    def task_id(self, occurrence: Occurrence) -> str:
+        return occurrence.task_id("dry run")
 
     def publish(
         self, publications: Sequence[Publication], may_go_on: Callable[[], bool]

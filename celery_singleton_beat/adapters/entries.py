@@ -20,7 +20,8 @@ from celery_singleton_beat.adapters.task import SingletonTask
 from celery_singleton_beat.adapters.ticket import is_singleton
 from celery_singleton_beat.errors import ConfigurationError, EntryError
 from celery_singleton_beat.protocol.definition import Entry
-from celery_singleton_beat.protocol.entry import CatchUp, Defaults, Timing
+from celery_singleton_beat.protocol.entry import CatchUp, Defaults, Overlap, Timing
+from celery_singleton_beat.protocol.entry_values import DeliveryWord, OverlapWord
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -36,6 +37,10 @@ OUR_FIELDS: Final = (
     "catch_up_window",
     "dedupe_window",
     "start_deadline",
+    "overlap",
+    "overlap_limit",
+    "delivery",
+    "max_runs",
 )
 
 
@@ -142,6 +147,9 @@ def timing_of(app: Celery, entry: SingletonEntry, settings: Settings) -> Timing:
             raise EntryError(str(error)) from error
 
     jitter = ours.get("jitter")
+    delivery = checked("delivery", values.choice_of(DeliveryWord), "at_least_once")
+    overlap = Overlap(checked("overlap", values.choice_of(OverlapWord), "allow"))
+    _check_overlap(app, entry, overlap)
     return Timing(
         entry.name,
         recurrence,
@@ -151,6 +159,10 @@ def timing_of(app: Celery, entry: SingletonEntry, settings: Settings) -> Timing:
         0 if jitter in (0, 0.0, timedelta(0)) else checked("jitter", values.Seconds(), 0),
         checked("dedupe_window", values.Seconds(), settings.dedupe_window_ms),
         _start_deadline_ms(app, entry, checked("start_deadline", values.Seconds(), None), settings),
+        checked("max_runs", values.Int(1), None),
+        overlap,
+        checked("overlap_limit", values.Seconds(), None),
+        delivery == "at_most_once",
     )
 
 
@@ -173,18 +185,41 @@ def stored_timing(app: Celery, entry: Entry, settings: Settings) -> Timing:
     Raises:
         EntryError: it asks for what its task cannot have.
     """
-    timing = entry.timing(
-        Defaults(
-            CatchUp(settings.catch_up),
-            settings.catch_up_max,
-            _catch_up_window_ms(app, settings),
-            settings.dedupe_window_ms,
-        )
-    )
+    timing = entry.timing(defaults_of(app, settings))
+    _check_overlap(app, entry, timing.overlap)
     deadline_ms = _start_deadline_ms(app, entry, timing.start_deadline_ms, settings)
     if deadline_ms == timing.start_deadline_ms:
         return timing
     return replace(timing, start_deadline_ms=deadline_ms)
+
+
+def _check_overlap(app: Celery, entry: SingletonEntry | Entry, overlap: Overlap) -> None:
+    """See that there is a run record to decide by.
+
+    Raises:
+        EntryError: its task is one that leaves none.
+    """
+    task = app.tasks.get(entry.task)
+    if overlap is not Overlap.ALLOW and task is not None and not _leaves_record(task):
+        msg = (
+            f"overlap of entry {entry.name!r}: task {entry.task!r} is not a SingletonTask, and of "
+            "others nobody knows whether they run: use base=SingletonTask, or leave it out"
+        )
+        raise EntryError(msg)
+
+
+def _leaves_record(task: object) -> bool:
+    return isinstance(task, SingletonTask) and is_singleton(task)
+
+
+def defaults_of(app: Celery, settings: Settings) -> Defaults:
+    """Tell what holds for a stored entry that does not say it itself."""
+    return Defaults(
+        CatchUp(settings.catch_up),
+        settings.catch_up_max,
+        _catch_up_window_ms(app, settings),
+        settings.dedupe_window_ms,
+    )
 
 
 def _catch_up_window_ms(app: Celery, settings: Settings) -> int | None:
@@ -202,7 +237,7 @@ def _start_deadline_ms(
         EntryError: the entry asks for one, and its task is not known to be a SingletonTask.
     """
     task = app.tasks.get(entry.task)
-    if isinstance(task, SingletonTask) and is_singleton(task):
+    if _leaves_record(task):
         return settings.start_deadline_ms if own_ms is None else own_ms
     if own_ms is not None:
         msg = (

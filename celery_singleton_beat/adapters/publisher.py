@@ -23,6 +23,7 @@ from celery_singleton_beat.engine.publisher import (
     Publication,
     Sent,
 )
+from celery_singleton_beat.protocol.occurrence import Occurrence
 
 _UNBOUNDED: Final = 1 << 30
 _ABANDONED: Final = Delivery(Sent.UNSENT, error="the hold was nearly over")
@@ -38,6 +39,9 @@ class Sender(Protocol):
 
     def send(self, publication: Publication) -> tuple[str, BaseException | None]:
         """Publish one occurrence; tell its task id, and why it failed, if it did."""
+
+    def task_id(self, occurrence: Occurrence) -> str:
+        """Tell the id of an occurrence's messages."""
 
     def disconnect(self) -> None:
         """Drop the broker connection."""
@@ -70,6 +74,9 @@ class CeleryPublisher:
         except Exception as error:
             scheduler.disconnect()
             raise BrokerUnavailable(str(error) or type(error).__name__) from error
+
+    def task_id(self, occurrence: Occurrence) -> str:
+        return self._scheduler.task_id(occurrence)
 
     def publish(
         self, publications: Sequence[Publication], may_go_on: Callable[[], bool]

@@ -33,7 +33,7 @@ from celery_singleton_beat.engine.pace import Pace
 from celery_singleton_beat.errors import ConfigurationError, EntryError, StoreError
 from celery_singleton_beat.protocol import definition
 from celery_singleton_beat.protocol.entry import Timing, configuration_digest
-from celery_singleton_beat.protocol.occurrence import HEADER
+from celery_singleton_beat.protocol.occurrence import HEADER, Occurrence
 from celery_singleton_beat.store.memory_store import MemoryStore
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class SingletonScheduler(Scheduler):
         keeps them to itself, so ``apply_async`` leaves them here.
         """
         occurrence = publication.occurrence
-        task_id = occurrence.task_id(self._extension.prefix)
+        task_id = self.task_id(occurrence)
         self._error = None
         try:
             entry = self._entry_of(publication)
@@ -169,6 +169,10 @@ class SingletonScheduler(Scheduler):
         except Exception as error:  # noqa: BLE001  # one entry's trouble is not the others'
             self._error = error
         return task_id, self._error
+
+    def task_id(self, occurrence: Occurrence) -> str:
+        """Tell the id that every message of an occurrence bears."""
+        return occurrence.task_id(self._extension.prefix)
 
     def _entry_of(self, publication: Publication) -> SingletonEntry:
         if publication.entry is None:

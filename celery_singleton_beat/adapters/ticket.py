@@ -36,23 +36,44 @@ def new_attempt(
     """
     options = task.singleton_options
     occurrence = occurrence_of(request)
-    return Attempt(
-        run=str(request["id"]),
-        holder=os.urandom(16).hex(),
-        key=lock_key_of(task, options, args or (), kwargs or {}, occurrence),
+    return attempt_of(
+        request,
+        occurrence,
+        lock_key_of(task, options, args or (), kwargs or {}, occurrence),
         ttl_ms=options.lock_ttl_ms,
-        attempt=request.get("retries") or 0,
-        window_ms=(occurrence and occurrence.window_ms) or options.window_ms,
-        not_after_ms=occurrence.not_after_ms if occurrence else 0,
-        owner=str(request.get("hostname") or ""),
-        entry=occurrence.entry if occurrence else "",
-        scheduled_ms=occurrence.scheduled_ms if occurrence else 0,
-        is_awaited=occurrence.is_awaited if occurrence else False,
+        window_ms=options.window_ms,
         once_ms=options.once_ms,
         at_least_ms=options.at_least_ms,
         holds_retries=options.holds_retries,
         max_starts=options.max_attempts,
         message=message,
+        revision=occurrence.revision if occurrence else 0,
+    )
+
+
+def attempt_of(
+    request: Mapping[str, Any],
+    occurrence: Occurrence | None,
+    key: str,
+    *,
+    ttl_ms: int,
+    window_ms: int,
+    **asked_for: Any,
+) -> Attempt:
+    """Name an attempt at a lock key; an occurrence may bring a window of its own."""
+    return Attempt(
+        run=str(request["id"]),
+        holder=os.urandom(16).hex(),
+        key=key,
+        ttl_ms=ttl_ms,
+        attempt=request.get("retries") or 0,
+        window_ms=(occurrence and occurrence.window_ms) or window_ms,
+        not_after_ms=occurrence.not_after_ms if occurrence else 0,
+        owner=str(request.get("hostname") or ""),
+        entry=occurrence.entry if occurrence else "",
+        scheduled_ms=occurrence.scheduled_ms if occurrence else 0,
+        is_awaited=occurrence.is_awaited if occurrence else False,
+        **asked_for,
     )
 
 

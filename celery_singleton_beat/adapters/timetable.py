@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from celery_singleton_beat.adapters.entries import defaults_of
 from celery_singleton_beat.adapters.entry import Entry
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.sources import Sources
@@ -17,7 +18,6 @@ from celery_singleton_beat.engine.timetable import Change, TimetableEngine, refu
 from celery_singleton_beat.errors import EntryError, RevisionConflict, UnknownEntry
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.limits import TenantLimits
-from celery_singleton_beat.protocol.preview import next_runs
 from celery_singleton_beat.protocol.stored import Stored
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ _ATTEMPTS: Final = 10
 class StoredEntry:
     """An entry as it stands in the store: what it is, and what was done to it.
 
-    ``revision`` grows with every change. ``next_at`` is its next occurrence, and
-    ``last_at`` the last one that was dispatched, of ``runs`` in all. Times are in UTC.
+    ``revision`` grows with every change. ``next_at`` is the occurrence that beats look
+    at next (None: none, or no beat has planned it since its rule changed), ``last_at``
+    the last one that was dispatched, of ``runs`` in all. Times are in UTC.
     """
 
     entry: Entry
@@ -87,11 +88,20 @@ class Timetable(Sources):
     def _default_limits(self) -> TenantLimits:
         return self._extension.limits if self._limits is None else self._limits
 
-    def put(self, entry: Entry, *, if_revision: int | None = None, by: str = "") -> int:
+    def put(
+        self,
+        entry: Entry,
+        *,
+        if_revision: int | None = None,
+        by: str = "",
+        cancel_queued: bool = False,
+    ) -> int:
         """Store an entry, new or changed; tell its revision.
 
         An entry that is so already is left alone and keeps its revision. With
         ``if_revision`` it is stored only if it has that revision (0: if it is not there).
+        With ``cancel_queued`` no message of an earlier revision that is still queued
+        will run (of a ``SingletonTask``).
 
         Raises:
             RevisionConflict: it has another revision.
@@ -101,9 +111,13 @@ class Timetable(Sources):
         error = refused(entry, answer)
         if error is not None:
             raise error
+        if cancel_queued:
+            self._engine.cancel_queued(entry.name, answer.revision)
         return answer.revision
 
-    def update(self, name: str, *, by: str = "", **changes: Any) -> int:
+    def update(
+        self, name: str, *, by: str = "", cancel_queued: bool = False, **changes: Any
+    ) -> int:
         """Change some fields of an entry, whatever others change meanwhile; tell its revision.
 
         Raises:
@@ -113,7 +127,12 @@ class Timetable(Sources):
         for _ in range(_ATTEMPTS):
             known = self.get(name)
             try:
-                return self.put(_changed(known.entry, changes), if_revision=known.revision, by=by)
+                return self.put(
+                    _changed(known.entry, changes),
+                    if_revision=known.revision,
+                    by=by,
+                    cancel_queued=cancel_queued,
+                )
             except RevisionConflict as error:
                 conflict = error
         raise conflict
@@ -122,12 +141,14 @@ class Timetable(Sources):
         """Let an entry be dispatched: from now on."""
         return self.update(name, by=by, enabled=True)
 
-    def disable(self, name: str, *, by: str = "") -> int:
-        """Keep an entry that is not dispatched."""
-        return self.update(name, by=by, enabled=False)
+    def disable(self, name: str, *, by: str = "", cancel_queued: bool = False) -> int:
+        """Keep an entry that is not dispatched; with ``cancel_queued`` as in `put`."""
+        return self.update(name, by=by, cancel_queued=cancel_queued, enabled=False)
 
-    def remove(self, name: str, *, if_revision: int | None = None) -> bool:
-        """Remove an entry; tell whether there was one.
+    def remove(
+        self, name: str, *, if_revision: int | None = None, cancel_queued: bool = False
+    ) -> bool:
+        """Remove an entry; tell whether there was one. With ``cancel_queued`` as in `put`.
 
         Raises:
             RevisionConflict: it does not have the revision ``if_revision``.
@@ -136,15 +157,24 @@ class Timetable(Sources):
         if verdict is Stored.CONFLICT:
             msg = f"entry {name!r} does not have revision {if_revision}: read it again"
             raise RevisionConflict(msg)
+        if cancel_queued:
+            self._engine.cancel_queued(name, self._store.mark())
         return verdict is Stored.REMOVED
 
-    def pause(self, name: str, *, note: str = "", by: str = "") -> bool:
+    def pause(
+        self, name: str, *, note: str = "", by: str = "", cancel_queued: bool = False
+    ) -> bool:
         """Dispatch an entry no more until it is resumed; False if it is paused already.
+
+        With ``cancel_queued`` as in `put`.
 
         Raises:
             UnknownEntry: there is none of that name.
         """
-        return self._pause(name, paused=True, note=note, by=by)
+        is_change = self._pause(name, paused=True, note=note, by=by)
+        if cancel_queued:
+            self._engine.cancel_queued(name, self.get(name).revision)
+        return is_change
 
     def resume(self, name: str, *, by: str = "") -> bool:
         """Dispatch an entry again, from now on; False if it is not paused.
@@ -193,20 +223,19 @@ class Timetable(Sources):
                         continue
 
     def next_runs(self, name: str, count: int = 1) -> list[datetime]:
-        """Tell the next scheduled times of an entry, in UTC; none while it is stopped.
+        """Tell the next scheduled times of an entry, in UTC, what is to be caught up included.
+
+        None while it is disabled, or it or its tenant is paused.
 
         Raises:
             UnknownEntry: there is none of that name.
+            EntryError: it cannot be read here.
         """
-        known = self.get(name)
-        if known.is_paused or not known.entry.enabled or known.next_at is None:
-            return []
-        left = known.entry
-        if left.max_runs is not None:
-            left = replace(left, max_runs=max(left.max_runs - known.runs, 1))
-        before = known.next_at.timestamp() - 0.001
-        after = datetime.fromtimestamp(before, timezone.utc)
-        return [due.scheduled for due in next_runs(left, after, count)]
+        for _, kept in self._engine.kept([name]):
+            entry = Entry.from_json(kept.card.definition)
+            timing = entry.timing(defaults_of(self._app, self._extension.settings))
+            return [_moment(at_ms) for at_ms in self._engine.upcoming(kept, timing, count)]
+        raise _unknown(name)
 
     def set_limits(self, tenant: str, limits: TenantLimits | None) -> None:
         """Give a tenant limits of its own; None: the default again. What it has stays."""
@@ -241,9 +270,10 @@ def _changed(entry: Entry, changes: dict[str, Any]) -> Entry:
 
 def _stored(kept: Kept) -> StoredEntry:
     card, slot = kept
-    is_planned = slot.rule != ""
+    entry = Entry.from_json(card.definition)
+    is_planned = slot.rule == entry.timing().rule
     return StoredEntry(
-        Entry.from_json(card.definition),
+        entry,
         card.revision,
         _moment(card.changed_ms),
         card.by,

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.pace import Pace
-from celery_singleton_beat.engine.publisher import Publisher
+from celery_singleton_beat.engine.publisher import Delivery, Publisher, Sent
 from celery_singleton_beat.engine.work import Work
 from celery_singleton_beat.events import Events
 from celery_singleton_beat.protocol.claim import Settled, Settlement
 from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.occurrence import Occurrence
+from celery_singleton_beat.protocol.overlap import give_way
 
 
 class Settling:
@@ -44,6 +46,14 @@ class Settling:
                 self._events.emit(happened.ClaimLost(settlement.entry, settlement.slot.last_ms))
         self._left = []
 
+    def settle_once(self, settlement: Settlement) -> Settled:
+        """Settle one now or never; tell how it went.
+
+        Raises:
+            StoreError: the store did not answer; it may have been settled.
+        """
+        return self._ask([settlement])[0]
+
 
 class Outbound:
     """Publishes the works of a tick and has them settled."""
@@ -55,12 +65,14 @@ class Outbound:
         events: Events,
         replica: str,
         pace: Pace,
+        busy: Callable[[Sequence[str]], list[bool]],
         clock_ms: Callable[[], int],
     ) -> None:
         self._publisher = publisher
         self._events = events
         self._replica = replica
         self._pace = pace
+        self._busy = busy
         self._clock_ms = clock_ms
         self._alone: set[str] = set()
 
@@ -70,7 +82,12 @@ class Outbound:
         """Publish and settle; tell when the earliest of the settled slots is due next."""
         settlements: list[Settlement] = []
         dues: list[int] = []
-        for group in self._groups(works):
+        for group in self._groups(self._giving_way(works, now_ms)):
+            if group[0].timing.is_at_most_once:
+                settling.settle(settlements)
+                settlements = []
+                self._publish_once(group[0], now_ms, asked_ms, settling)
+                continue
             settlements += self._publish(group, now_ms, asked_ms)
             dues += (s.slot.due_ms for s in settlements if s.slot.due_ms != ABSENT)
             if self._clock_ms() - asked_ms > self._pace.hold_ms // 4:
@@ -83,6 +100,24 @@ class Outbound:
         """Tell whether a hold may no longer be counted on."""
         return self._clock_ms() >= asked_ms + self._pace.trusted_ms
 
+    def _giving_way(self, works: Iterable[Work], now_ms: int) -> list[Work]:
+        """Plan anew what would overlap with the run before it."""
+        planned = list(works)
+        apart = [at for at, work in enumerate(planned) if work.keeps_apart]
+        before = {
+            at: self._publisher.task_id(Occurrence(work.claim.entry, work.claim.slot.last_ms))
+            for at, work in ((at, planned[at]) for at in apart)
+            if work.claim.slot.last_ms != ABSENT
+        }
+        verdicts = dict(zip(before, self._busy(list(before.values())), strict=True))
+        for at in apart:
+            timing, slot = planned[at].timing, planned[at].claim.slot
+            is_busy = verdicts.get(at, False)
+            planned[at] = planned[at].with_plan(
+                give_way(timing, slot, planned[at].plan, is_busy=is_busy, now_ms=now_ms)
+            )
+        return planned
+
     def _groups(self, works: Iterable[Work]) -> Iterator[list[Work]]:
         """Group what is published together.
 
@@ -92,7 +127,8 @@ class Outbound:
         size = 0
         for work in works:
             entry = work.claim.entry
-            if work.claim.slot.failures or entry in self._alone:
+            is_alone = work.claim.slot.failures or entry in self._alone
+            if is_alone or work.timing.is_at_most_once:
                 self._alone.discard(entry)
                 yield [work]
                 continue
@@ -103,6 +139,21 @@ class Outbound:
                 together, size = [], 0
         if together:
             yield together
+
+    def _publish_once(self, work: Work, now_ms: int, asked_ms: int, settling: Settling) -> None:
+        """Move the slot on, and only then publish; what goes wrong is told and not repeated."""
+        assumed = [
+            Delivery(Sent.SENT, self._publisher.task_id(occurrence))
+            for occurrence in work.plan.publish
+        ]
+        settlement, _ = work.settlement(assumed, now_ms, self._replica, is_in_time=True)
+        if settling.settle_once(settlement) not in {Settled.CONFIRMED, Settled.STALE}:
+            return
+        for event in work.published([], now_ms, self._replica):
+            self._events.emit(event)
+        for publication in work.publications(now_ms):
+            (delivery,) = self._publisher.publish([publication], lambda: not self.is_over(asked_ms))
+            self._events.emit(work.delivered_once(publication, delivery, now_ms, self._replica))
 
     def _publish(self, group: list[Work], now_ms: int, asked_ms: int) -> list[Settlement]:
         publications = [publication for work in group for publication in work.publications(now_ms)]

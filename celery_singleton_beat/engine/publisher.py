@@ -51,6 +51,9 @@ class Publisher(Protocol):
             BrokerUnavailable: there is none.
         """
 
+    def task_id(self, occurrence: Occurrence) -> str:
+        """Tell the id that every message of an occurrence bears."""
+
     def publish(
         self, publications: Sequence[Publication], may_go_on: Callable[[], bool]
     ) -> list[Delivery]:

@@ -5,7 +5,7 @@ Runs in: beat.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 from uuid import uuid4
@@ -40,6 +40,7 @@ class StoredEntries:
         timing_of: Callable[[Entry], Timing],
         per_minute: int,
         clock_ms: Callable[[], int],
+        taken: Container[str] = (),
     ) -> None:
         self._store = store
         self._events = events
@@ -49,6 +50,7 @@ class StoredEntries:
         self._timing_of = timing_of
         self._per_minute = per_minute
         self._clock_ms = clock_ms
+        self._taken = taken
         self._settling = Settling(store.settle_stored, events)
         self._question: tuple[str, int] | None = None
 
@@ -62,6 +64,8 @@ class StoredEntries:
         asked_ms = self._clock_ms()
         for name in answer.unreadable:
             self._events.emit(happened.EntrySetAside.unreadable(name))
+        if answer.found_again:
+            self._events.emit(happened.EntriesFoundAgain(answer.found_again))
         next_ms = self._outbound.dispatch(
             self._works(answer), answer.now_ms, first_asked_ms, self._settling
         )
@@ -71,15 +75,19 @@ class StoredEntries:
         store_now_ms = answer.now_ms + self._clock_ms() - asked_ms
         return max(min(known, default=store_now_ms + self._pace.poll_ms) - store_now_ms, 0)
 
-    def known(self, names: Sequence[str]) -> dict[str, Entry]:
-        """Read stored entries by their names; what is not there, or not usable, is left out."""
+    def known(self, names: Sequence[str]) -> dict[str, tuple[Entry, int]]:
+        """Read stored entries and their revisions; what is not there, stopped or not usable, not.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
         if not names:
             return {}
         found = {}
         for name, kept in zip(names, self._store.kept(names), strict=True):
-            if kept is not None:
+            if kept is not None and kept.card.is_on:
                 try:
-                    found[name] = Entry.from_json(kept.card.definition)
+                    found[name] = Entry.from_json(kept.card.definition), kept.card.revision
                 except EntryError as error:
                     self._events.emit(happened.EntrySetAside(name, str(error)))
         return found
@@ -101,13 +109,20 @@ class StoredEntries:
         """Plan the claims; what cannot be used here is left for a while, maybe to others."""
         for claim in answer.claims:
             try:
-                entry = Entry.from_json(claim.card.definition)
+                entry = self._read(claim)
                 timing = self._timing_of(entry)
             except EntryError as error:
                 self._events.emit(happened.EntrySetAside(claim.entry, str(error)))
                 self._settling.settle([_left(claim, answer.now_ms)])
             else:
                 yield Work.of_stored(claim, entry, timing, answer.now_ms)
+
+    def _read(self, claim: StoredClaim) -> Entry:
+        if claim.entry in self._taken:
+            # Occurrences are known by their entry's name: one of the two would pass for the other.
+            msg = f"beat_schedule has an entry {claim.entry!r} too: give one of them another name"
+            raise EntryError(msg)
+        return Entry.from_json(claim.card.definition)
 
     def _next_ms(self, answer: StoredAnswer) -> int | None:
         """Tell when something is due, apart from what was ours to settle."""

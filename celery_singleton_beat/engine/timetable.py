@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Final
 
 from celery_singleton_beat.errors import (
@@ -19,14 +20,19 @@ from celery_singleton_beat.errors import (
 )
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
+from celery_singleton_beat.protocol.entry import DAY_MS, Timing
 from celery_singleton_beat.protocol.gap import min_gap_ms
 from celery_singleton_beat.protocol.limits import TenantLimits
-from celery_singleton_beat.protocol.stored import Put, PutAnswer, Quota, Stored
+from celery_singleton_beat.protocol.preview import upcoming
+from celery_singleton_beat.protocol.stored import Put, PutAnswer, Stored
+from celery_singleton_beat.protocol.tenant import Quota
 from celery_singleton_beat.setting_values import written
 from celery_singleton_beat.store.port import Store
 from celery_singleton_beat.store.timetable_port import Kept, Page
 
 _ASK_AGAIN_MS: Final = 60_000
+_CANCELLED_MS: Final = 2 * DAY_MS
+"""So long it is remembered what was cancelled: no message of default windows may begin later."""
 _MARGIN_MS: Final = 50
 
 
@@ -72,12 +78,31 @@ class TimetableEngine:
         now_ms = self._clock.now_ms()
         return self._store.put([put_of(entry, change, now_ms) for entry in entries], self._quota)
 
+    def cancel_queued(self, name: str, revision: int) -> None:
+        """Let nothing begin of an entry that was published by an earlier revision."""
+        kept = next((kept for _, kept in self.kept([name])), None)
+        own_ms = None if kept is None else Entry.from_json(kept.card.definition).dedupe_window_ms
+        self._store.cancel_queued(name, revision, max(_CANCELLED_MS, 2 * (own_ms or 0)))
+
     def kept(self, names: Iterable[str]) -> Iterator[tuple[str, Kept]]:
         """Read entries; those that are not there are left out."""
         wanted = list(names)
         for name, kept in zip(wanted, self._store.kept(wanted), strict=True):
             if kept is not None:
                 yield name, kept
+
+    def upcoming(self, kept: Kept, timing: Timing, count: int) -> list[int]:
+        """Tell the next scheduled times of an entry; none while it or its tenant is stopped."""
+        card, slot = kept
+        tenant = self._store.tenants([card.tenant])[0]
+        if not card.is_on or tenant.is_paused:
+            return []
+        resumed_ms = max(card.resumed_ms, tenant.resumed_ms)
+        now_ms = self._clock.now_ms()
+        times = upcoming(
+            timing, slot, now_ms=now_ms, changed_ms=card.changed_ms, resumed_ms=resumed_ms
+        )
+        return list(islice(times, count))
 
     def names(self, tenant: str | None) -> Iterator[list[str]]:
         """List names, page by page, each once."""
@@ -106,6 +131,7 @@ def put_of(entry: Entry, change: Change, now_ms: int) -> Put:
         change.if_revision,
         change.by,
         change.mark,
+        now_ms,
     )
 
 

@@ -13,12 +13,13 @@ from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.publisher import Delivery, Publication, Sent
 from celery_singleton_beat.events import Event
 from celery_singleton_beat.protocol.awaited import Awaited
-from celery_singleton_beat.protocol.claim import Claim, Settlement, Slot
+from celery_singleton_beat.protocol.claim import Claim, Queued, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
-from celery_singleton_beat.protocol.entry import Timing
+from celery_singleton_beat.protocol.entry import Overlap, Timing
 from celery_singleton_beat.protocol.history import Told
-from celery_singleton_beat.protocol.plan import Plan, plan, resume_at
+from celery_singleton_beat.protocol.occurrence import Occurrence
+from celery_singleton_beat.protocol.plan import Plan, Reason, plan, resume_at
 from celery_singleton_beat.store.timetable_port import StoredClaim
 
 RETRY_MS: Final = (1000, 2000, 4000, 8000, 15_000, 30_000, 60_000)
@@ -52,7 +53,12 @@ class Work(NamedTuple):
         return cls(Claim(name, slot), timing, planned, entry, card.revision)
 
     def publications(self, now_ms: int) -> Iterator[Publication]:
-        return (Publication(occurrence, now_ms, self.entry) for occurrence in self.plan.publish)
+        for occurrence in self.plan.publish:
+            if self.entry is None:
+                yield Publication(occurrence, now_ms)
+            else:
+                dated = replace(occurrence, revision=self.revision)
+                yield Publication(dated, now_ms, self.entry)
 
     def published(
         self, deliveries: Sequence[Delivery], now_ms: int, replica: str
@@ -69,8 +75,25 @@ class Work(NamedTuple):
             )
         for missed in self.plan.missed:  # told even if nothing was sent: the slot moves past them
             yield happened.OccurrencesMissed(
-                self.claim.entry, missed.first_ms, missed.last_ms, missed.count, missed.by_ms
+                self.claim.entry,
+                missed.first_ms,
+                missed.last_ms,
+                missed.count,
+                missed.by_ms,
+                missed.reason.value,
             )
+
+    def delivered_once(
+        self, publication: Publication, delivery: Delivery, now_ms: int, replica: str
+    ) -> Event:
+        """Tell what became of an occurrence that is published at most once."""
+        entry, scheduled_ms = self.claim.entry, publication.occurrence.scheduled_ms
+        if delivery.sent is Sent.SENT:
+            late_ms = now_ms - scheduled_ms
+            return happened.OccurrencePublished(
+                entry, scheduled_ms, delivery.task_id, late_ms, replica
+            )
+        return happened.OccurrenceDropped(entry, scheduled_ms, delivery.task_id, delivery.error)
 
     def settlement(
         self, deliveries: Sequence[Delivery], now_ms: int, replica: str, *, is_in_time: bool
@@ -100,8 +123,20 @@ class Work(NamedTuple):
                 slot = replace(slot, due_ms=max(slot.due_ms, now_ms + pause_ms))
         awaited = self._awaited(deliveries[:sent])
         told = self._told(deliveries[:sent], trouble, replica)
-        settlement = Settlement(claim.entry, claim.slot.fence, slot, awaited, told, self.revision)
+        queued = self._queued(deliveries[:sent])
+        settlement = Settlement(
+            claim.entry, claim.slot.fence, slot, awaited, told, self.revision, queued
+        )
         return settlement, trouble
+
+    def with_plan(self, planned: Plan) -> Work:
+        """Make the same with another plan."""
+        return self._replace(plan=planned)
+
+    @property
+    def keeps_apart(self) -> bool:
+        """Tell whether the run before this one may be in its way."""
+        return self.timing.overlap is not Overlap.ALLOW and bool(self.plan.publish)
 
     def _awaited(self, sent: Sequence[Delivery]) -> tuple[Awaited, ...]:
         """List what was sent and has to begin by a deadline."""
@@ -120,6 +155,20 @@ class Work(NamedTuple):
             for occurrence, delivery in zip(self.plan.publish, sent, strict=False)
         )
 
+    def _queued(self, sent: Sequence[Delivery]) -> tuple[Queued, ...]:
+        """List what was sent and keeps the next back until it has run."""
+        if self.timing.overlap is Overlap.ALLOW:
+            return ()
+        return tuple(
+            Queued(delivery.task_id, self._queued_ms(occurrence))
+            for occurrence, delivery in zip(self.plan.publish, sent, strict=False)
+        )
+
+    def _queued_ms(self, occurrence: Occurrence) -> int:
+        next_ms = self.timing.recurrence.next_after(occurrence.scheduled_ms)
+        interval_ms = 0 if next_ms is None else next_ms - occurrence.scheduled_ms
+        return self.timing.queued_ms(interval_ms, occurrence.window_ms)
+
     def _told(
         self, sent: Sequence[Delivery], trouble: Event | None, replica: str
     ) -> tuple[Told, ...]:
@@ -129,7 +178,7 @@ class Work(NamedTuple):
             for occurrence, delivery in zip(self.plan.publish, sent, strict=False)
         ]
         for missed in self.plan.missed:
-            by = "paused" if missed.is_paused else "" if missed.by_ms is None else missed.by_ms
+            by = missed.by_ms or ("" if missed.reason is Reason.LATE else missed.reason.value)
             note = f"{missed.last_ms}|{by}"
             told.append(Told("superseded", missed.first_ms, "", replica, note))
         if isinstance(trouble, happened.DispatchFailed):

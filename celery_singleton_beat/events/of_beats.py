@@ -67,14 +67,40 @@ class RunNotRepublished(Event):
 
 @dataclass(frozen=True, slots=True)
 class OccurrencesMissed(Event):
-    """Occurrences that catch-up leaves out; ``by_ms`` is the one that stands for them, if any."""
+    """Occurrences that are left out; ``by_ms`` is the one that stands for them, if any.
 
-    text: ClassVar[str] = "Missed occurrences are not caught up"
+    ``reason`` is ``"late"`` (catch-up left them out), ``"paused"`` (they were due
+    while the entry was paused) or ``"overlap"`` (the run before them was not over).
+    """
+
+    text: ClassVar[str] = "Occurrences were left out"
     entry: str
     first_ms: int
     last_ms: int
     count: int
     by_ms: int | None
+    reason: str = "late"
+
+
+@dataclass(frozen=True, slots=True)
+class OccurrenceDropped(Event):
+    """An occurrence that is delivered at most once may not have reached the broker."""
+
+    level: ClassVar[int] = logging.ERROR
+    text: ClassVar[str] = "An occurrence may be lost: it is delivered at most once"
+    entry: str
+    scheduled_ms: int
+    task_id: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesFoundAgain(Event):
+    """Stored entries that an index had lost, by eviction or by hand, are dispatched again."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "Stored entries were found again that an index of the store had lost"
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.codec import ABSENT, join, split
 from celery_singleton_beat.protocol.history import Told
+
+MOST_CLAIMS: Final = 1000
+"""So much is claimed at once at most: one script must carry it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,19 @@ class Settled(Enum):
     GONE = "GONE"  # the entry is not there any more
 
 
+class Queued(NamedTuple):
+    """A published run that counts as queued until it begins, or for ``for_ms`` at most."""
+
+    run: str
+    for_ms: int
+
+
 class Settlement(NamedTuple):
     """What a holder says of its claim: the slot as it shall be from now on.
 
     ``awaited`` are the occurrences it published of which the begin is to be seen,
     ``told`` what is to be noted in the history, ``revision`` that of the stored
-    entry by which it was planned.
+    entry by which it was planned, ``queued`` what counts as queued from now on.
     """
 
     entry: str
@@ -100,6 +110,7 @@ class Settlement(NamedTuple):
     awaited: tuple[Awaited, ...] = ()
     told: tuple[Told, ...] = ()
     revision: int = 0
+    queued: tuple[Queued, ...] = ()
 
 
 class Adopted(Enum):

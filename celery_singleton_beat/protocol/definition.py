@@ -22,7 +22,7 @@ from celery_singleton_beat.errors import (
 )
 from celery_singleton_beat.protocol import entry_values as values
 from celery_singleton_beat.protocol.bounds import instant_of
-from celery_singleton_beat.protocol.entry import CatchUp, Defaults, Timing
+from celery_singleton_beat.protocol.entry import CatchUp, Defaults, Overlap, Timing
 from celery_singleton_beat.protocol.gap import min_gap_ms
 from celery_singleton_beat.protocol.recurrence import Recurrence
 from celery_singleton_beat.protocol.spec import Spec, spec_of
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 
-_HOUR_MS: Final = 3_600_000
 _DURATIONS: Final = (
     "jitter",
     "catch_up_window",
@@ -139,12 +138,6 @@ class Entry:
     def end_ms(self) -> int | None:
         return None if self.end is None else instant_of(self.end, "end")
 
-    def overlap_limit_ms(self, interval_ms: int) -> int:
-        """For how long a run that is queued blocks the next, given the distance to the next."""
-        if self.overlap_limit is not None:
-            return values.duration_ms(self.overlap_limit)
-        return max(2 * interval_ms, _HOUR_MS)
-
     def timing(self, defaults: Defaults = _DEFAULTS) -> Timing:
         """When it is due, and what happens to what was missed."""
         window_ms = self.catch_up_window_ms
@@ -160,6 +153,9 @@ class Entry:
             defaults.dedupe_window_ms if dedupe_ms is None else dedupe_ms,
             defaults.start_deadline_ms if deadline_ms is None else deadline_ms,
             self.max_runs,
+            Overlap(self.overlap),
+            _optional_ms(self.overlap_limit),
+            self.delivery == "at_most_once",
         )
 
     def of_source(self, source: str) -> Self:
@@ -248,7 +244,7 @@ class Entry:
         values.name_text(self.task, "task")
         for name in ("tenant", "source"):
             if getattr(self, name) != "":
-                values.name_text(getattr(self, name), name, may_be_empty=True)
+                values.record_name(getattr(self, name), name)
         if self.description != "":
             values.free_text(self.description, "description")
         for name, kind in values.KINDS.items():
@@ -259,14 +255,14 @@ class Entry:
         if not isinstance(self.args, list | tuple):
             raise EntryError(f"args must be a list or tuple, not {type(self.args).__name__}")
         if self.args:
-            self._settle("args", tuple(values.plain(self.args, "args")))
+            self._settle("args", tuple(values.payload(self.args, "args")))
         elif self.args != ():
             self._settle("args", ())
         for name in ("kwargs", "options"):
             given = getattr(self, name)
             if not isinstance(given, Mapping):
                 raise EntryError(f"{name} must be a mapping, not {type(given).__name__}")
-            self._settle(name, values.plain(given, name))
+            self._settle(name, values.payload(given, name))
 
     def _settle_times(self) -> None:
         for name in _DURATIONS:

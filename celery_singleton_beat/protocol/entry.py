@@ -27,6 +27,14 @@ class CatchUp(Enum):
     NONE = "none"  # no run for those that are late
 
 
+class Overlap(Enum):
+    """What becomes of an occurrence while the one before it is queued or runs."""
+
+    ALLOW = "allow"  # it is published all the same
+    SKIP = "skip"  # it is left out
+    QUEUE = "queue"  # it waits
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """When an entry is due, and what happens to what was missed.
@@ -36,7 +44,9 @@ class Timing:
     occurrence may still begin (None: ten intervals, at least 10 minutes, at
     most a day). An occurrence that did not begin within ``start_deadline_ms`` of
     its publish (None: never mind) is published again. After ``max_runs``
-    dispatched occurrences (None: no limit) the entry has ended.
+    dispatched occurrences (None: no limit) the entry has ended. What is queued
+    keeps the next back for ``overlap_limit_ms`` at most (None: two intervals, at
+    least an hour). With ``is_at_most_once`` the slot moves on before the publish.
     """
 
     name: str
@@ -48,6 +58,9 @@ class Timing:
     dedupe_window_ms: int | None = None
     start_deadline_ms: int | None = None
     max_runs: int | None = None
+    overlap: Overlap = Overlap.ALLOW
+    overlap_limit_ms: int | None = None
+    is_at_most_once: bool = False
     offset_ms: int = field(init=False)
     rule: str = field(init=False)
 
@@ -56,6 +69,13 @@ class Timing:
         object.__setattr__(
             self, "rule", rule_digest(self.recurrence.rule, self.jitter_ms, self.max_runs)
         )
+
+    def queued_ms(self, interval_ms: int, window_ms: int) -> int:
+        """Tell for how long a published occurrence counts as queued."""
+        limit_ms = self.overlap_limit_ms
+        if limit_ms is None:
+            limit_ms = max(2 * interval_ms, 60 * MINUTE_MS)
+        return min(limit_ms, window_ms)
 
     def has_run(self, runs: int) -> bool:
         """Tell whether so many dispatched occurrences are all that there shall be."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -15,6 +16,7 @@ from celery_singleton_beat.errors import (
     UnreadableEntry,
 )
 from celery_singleton_beat.protocol.bounds import datetime_of, instant_of
+from celery_singleton_beat.protocol.codec import SEPARATOR
 from celery_singleton_beat.setting_values import (
     DAY_MS,
     Bool,
@@ -42,6 +44,7 @@ KINDS: Final[dict[str, Kind]] = {
 }
 
 _SECONDS: Final = Seconds()
+_LARGEST_NUMBER: Final = 10**4000
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
 
 
@@ -56,6 +59,14 @@ def name_text(given: object, what: str, *, may_be_empty: bool = False) -> str:
     if len(given) * 4 > LONGEST_NAME and (size := len(given.encode())) > LONGEST_NAME:
         raise EntryError(f"{what} {given[:40]!r}… has {size} bytes; {LONGEST_NAME} at most")
     return given
+
+
+def record_name(given: object, what: str) -> str:
+    """A name that also stands inside a record, or none."""
+    name = name_text(given, what, may_be_empty=True)
+    if SEPARATOR in name:
+        raise EntryError(f"{what} {name!r} may not have a {SEPARATOR!r} in it")
+    return name
 
 
 def free_text(given: object, what: str) -> str:
@@ -148,7 +159,8 @@ def check_fields(
 def read_duration(data: object, what: str) -> object:
     """A duration of a stored definition, which was checked when it was given."""
     if isinstance(data, int | float) and not isinstance(data, bool) and math.isfinite(data):
-        return timedelta(seconds=data) if abs(data) * 1000 > DAY_MS else data
+        with suppress(OverflowError):
+            return timedelta(seconds=data) if abs(data) * 1000 > DAY_MS else data
     raise UnreadableEntry(f"{what} must be seconds, not {data!r}")
 
 
@@ -167,6 +179,18 @@ def read_moment(data: str, what: str) -> datetime:
         ) from None
 
 
+def payload(value: Any, what: str) -> Any:
+    """A copy of arguments or options, made of what JSON knows.
+
+    Raises:
+        EntryError: the text names the path to what JSON does not know.
+    """
+    try:
+        return plain(value, what)
+    except RecursionError:
+        raise EntryError(f"{what} is nested too deeply to be stored") from None
+
+
 def plain(value: Any, path: str) -> Any:
     """A copy of a value, made of what JSON knows: equal to what would be read back.
 
@@ -176,6 +200,8 @@ def plain(value: Any, path: str) -> Any:
     kind = type(value)
     if kind is str and not value.isascii() and not is_encodable(value):
         raise EntryError(f"{path} holds characters that cannot be stored")
+    if kind is int and abs(value) > _LARGEST_NUMBER:
+        raise EntryError(f"{path} is a number of too many digits to be stored")
     if kind in _SCALARS:
         return value
     if kind is float and math.isfinite(value):

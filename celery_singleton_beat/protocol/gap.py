@@ -6,6 +6,7 @@ itself but once an hour, where it is 4.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import lru_cache, singledispatch
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -141,8 +142,9 @@ def _(recurrence: Crontab) -> int | None:
     is_single = len(fields.hours) * len(fields.minutes) * len(fields.seconds) == 1
     reach = distance if is_single else min(distance, _FAR_DAYS)
     seen: set[tuple[object, ...]] = set()
-    for change in changes_of(recurrence.clock):
-        signature = _signature(change, days, reach)
+    changes = changes_of(recurrence.clock)
+    for change in changes:
+        signature = _signature(change, changes, days, reach)
         if signature is not None and signature not in seen:
             seen.add(signature)
             gap_ms = min(gap_ms, *_gaps_over(recurrence, change.at_ms, reach + _FAR_DAYS))
@@ -171,7 +173,9 @@ def _gap_by_fields(fields: CronFields, distance: int) -> int:
     return min(gaps)
 
 
-def _signature(change: Change, days: DaySet, reach: int) -> tuple[object, ...] | None:
+def _signature(
+    change: Change, changes: tuple[Change, ...], days: DaySet, reach: int
+) -> tuple[object, ...] | None:
     """What a rule makes of a change; None if no two occurrences of it can be nearer for it.
 
     Rules do the same on all changes of one signature.
@@ -179,15 +183,29 @@ def _signature(change: Change, days: DaySet, reach: int) -> tuple[object, ...] |
     day, in_day_ms = divmod(change.at_ms + change.before_ms, DAY_MS)
     # The nearest of its days on either side, as far as it matters.
     before = days.nearest_before(day, reach + 1)
-    after = None if before is None and day not in days else days.nearest_after(day, reach + 1)
+    after = days.nearest_after(day, reach + 1)
     is_one = day in days
     if not is_one and (before is None or after is None or before + after > reach + 1):
         return None
     leap_ms = change.after_ms - change.before_ms
+    # Between days that are far apart there may be other changes.
+    ends = (day - (before or 0), day + (after or 0))
+    offsets = (_offset_on(end, changes) - change.before_ms for end in ends)
     if not is_one and before is not None and after is not None:
         # Far from both it does not matter how far from which.
-        return (in_day_ms, leap_ms, min(before, _FAR_DAYS), min(after, _FAR_DAYS), before + after)
-    return (in_day_ms, leap_ms, before, is_one, after)
+        near = (min(before, _FAR_DAYS), min(after, _FAR_DAYS))
+        return (in_day_ms, leap_ms, *near, before + after, *offsets)
+    return (in_day_ms, leap_ms, before, is_one, after, *offsets)
+
+
+def _offset_on(day: int, changes: tuple[Change, ...]) -> int:
+    """The offset at noon, UTC, of a day."""
+    index = bisect_right(changes, day * DAY_MS + DAY_MS // 2, key=_instant)
+    return changes[index - 1].after_ms if index else changes[0].before_ms
+
+
+def _instant(change: Change) -> int:
+    return change.at_ms
 
 
 def _gaps_over(recurrence: Recurrence, at_ms: int, look_back_days: int) -> list[int]:

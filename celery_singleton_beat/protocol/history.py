@@ -19,6 +19,7 @@ kind                   happened
 ``interrupted``        a body ended before its time
 ``skipped``            its key was held
 ``spent``              its key had had its run of the interval
+``cancelled``          its entry was changed, and what was queued before was cancelled
 ``refused``            its window was over
 ``given up``           its workers died too often
 ``discarded``          its message was expired, revoked or of no known task
@@ -46,7 +47,12 @@ from celery_singleton_beat.protocol.run import (
 if TYPE_CHECKING:
     from celery_singleton_beat.protocol.lease import Held
 
-_CLOSES = (Outcome.SKIPPED.value, Outcome.SPENT.value, Outcome.GIVEN_UP.value)
+_CLOSES = (
+    Outcome.SKIPPED.value,
+    Outcome.SPENT.value,
+    Outcome.GIVEN_UP.value,
+    Outcome.CANCELLED.value,
+)
 
 
 class Fact(NamedTuple):

@@ -13,7 +13,7 @@ from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.entry_values import seconds_number
 from celery_singleton_beat.protocol.gap import min_gap_ms
-from celery_singleton_beat.protocol.stored import Quota
+from celery_singleton_beat.protocol.tenant import Quota
 from celery_singleton_beat.setting_values import Int, Seconds, did_you_mean, written
 
 _NO_INTERVAL: Final = (None, 0, timedelta(0))
@@ -131,7 +131,11 @@ class TenantLimits:
             raise ConfigurationError(f"not limits: {text[:80]!r}") from error
         if not isinstance(data, Mapping):
             raise ConfigurationError(f"not limits: {text[:80]!r}")
-        return cls.from_data(data)
+        given = dict(data)
+        if isinstance(given.get("min_interval"), int | float):
+            # What was written down is meant: even more seconds than a slip of units would be.
+            given["min_interval"] = timedelta(seconds=given["min_interval"])
+        return cls.from_data(given)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> TenantLimits:

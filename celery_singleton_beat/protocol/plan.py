@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
+from enum import Enum
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -24,20 +25,27 @@ LATE_MS: Final = 10_000
 _COUNT_AT_MOST: Final = 10_000
 
 
+class Reason(Enum):
+    """Why occurrences were not dispatched."""
+
+    LATE = "late"  # catch-up left them out
+    PAUSED = "paused"  # they were due while the entry was paused
+    OVERLAP = "overlap"  # the run before them was not over
+
+
 @dataclass(frozen=True, slots=True)
 class Missed:
     """Occurrences from ``first_ms`` to ``last_ms`` that will not be dispatched.
 
-    ``by_ms`` names the later one that stands for them (None: none does, they
-    were too late, or with ``is_paused`` nobody wanted them). ``count`` stops at
-    ten thousand.
+    ``by_ms`` names the later one that stands for them (None: none does).
+    ``count`` stops at ten thousand.
     """
 
     first_ms: int
     last_ms: int
     count: int
     by_ms: int | None
-    is_paused: bool = False
+    reason: Reason = Reason.LATE
 
 
 class Plan(NamedTuple):
@@ -142,7 +150,7 @@ def _resumed(timing: Timing, slot: Slot, resumed_ms: int) -> tuple[Slot, tuple[M
     if latest_ms is None:
         return slot, ()
     count = _count(timing, slot.slot_ms, latest_ms)
-    passed_over = Missed(slot.slot_ms, latest_ms, count, None, is_paused=True)
+    passed_over = Missed(slot.slot_ms, latest_ms, count, None, Reason.PAUSED)
     return _slot_at(timing, slot, latest_ms), (passed_over,)
 
 

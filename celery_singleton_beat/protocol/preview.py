@@ -10,8 +10,12 @@ from typing import NamedTuple
 
 from celery_singleton_beat.errors import RecurrenceError
 from celery_singleton_beat.protocol.bounds import datetime_of, instant_of
+from celery_singleton_beat.protocol.claim import Slot
+from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
+from celery_singleton_beat.protocol.entry import Timing
 from celery_singleton_beat.protocol.jitter import offset_ms
+from celery_singleton_beat.protocol.plan import plan
 from celery_singleton_beat.protocol.recurrence import is_due_at, occurrences
 
 
@@ -53,6 +57,23 @@ def next_runs(entry: Entry, after: datetime, count: int) -> list[Due]:
         found.append(_due(entry, at_ms))
         at_ms = entry.when.next_after(at_ms)
     return found
+
+
+def upcoming(
+    timing: Timing, slot: Slot, *, now_ms: int, changed_ms: int, resumed_ms: int
+) -> Iterator[int]:
+    """Scheduled times of a stored entry: what would be dispatched now, and all that follows.
+
+    It is planned as whoever claims it would: by the rule that counts now, and
+    without what was due before it was resumed.
+    """
+    planned = plan(timing, slot, now_ms=now_ms, changed_ms=changed_ms, resumed_ms=resumed_ms)
+    yield from (occurrence.scheduled_ms for occurrence in planned.publish)
+    runs, at_ms = planned.slot.runs, planned.slot.slot_ms
+    following: int | None = None if at_ms == ABSENT else at_ms
+    while following is not None and not timing.has_run(runs):
+        yield following
+        runs, following = runs + 1, timing.recurrence.next_after(following)
 
 
 def _of(entry: Entry, start_ms: int, end_ms: int) -> Iterator[tuple[int, str, Due]]:

@@ -3,7 +3,9 @@
 A recurrence is pure arithmetic on instants (integer milliseconds since the
 Unix epoch, UTC). It holds no state and asks no clock, so that every replica
 computes the same occurrences. The rules are `Interval` here,
-`relative.RelativeInterval`, `crontab.Crontab` and `solar.Solar`.
+`relative.RelativeInterval`, `crontab.Crontab`, `calendar_rule.CalendarRule`,
+`solar.Solar` and `bounds.Once`; `bounds.Bounded` cuts any of them off. How they
+are written is in `spec`.
 """
 
 from __future__ import annotations

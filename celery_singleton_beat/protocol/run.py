@@ -39,6 +39,7 @@ class Outcome(Enum):
     INTERRUPTED = "interrupted"
     SPENT = "spent"
     GIVEN_UP = "given up"
+    CANCELLED = "cancelled"
     DISCARDED = "discarded"
 
 
@@ -52,6 +53,7 @@ class Begun(Enum):
     BUSY = "BUSY"  # another run holds the key
     SPENT = "SPENT"  # this key has had its run of this interval
     GIVEN_UP = "GIVEN_UP"  # its workers died as often as it may be begun
+    CANCELLED = "CANCELLED"  # its entry was changed, and what was queued before shall not run
     REFUSED = "REFUSED"  # too late: the run's record may be gone
     WAIT = "WAIT"  # live holders first: the store has forgotten everything, or a lease just ended
 
@@ -149,26 +151,24 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """When a key with ``once_per`` had its last run, and which run that was.
+    """When a key with ``once_per`` had its last run.
 
     The time and not the number of the interval: tasks that share a key, or two
     releases of one task, may ask for intervals of different lengths.
     """
 
     at_ms: int
-    run: str
 
     def is_in_interval_of(self, now_ms: int, once_ms: int) -> bool:
         """Tell whether the run of this interval has been (or, by its time, is yet to come)."""
         return self.at_ms // once_ms >= now_ms // once_ms
 
     def to_text(self) -> str:
-        return join(self.at_ms, self.run)
+        return join(self.at_ms)
 
     @classmethod
     def from_text(cls, text: str) -> Spent:
-        at_ms, run = split(text, 2)
-        return cls(int(at_ms), run)
+        return cls(int(split(text, 1)[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +185,7 @@ class Attempt:
     that ends sooner; it stays held between retries (``holds_retries``); of a run
     whose workers died ``max_starts`` times no more is heard; ``message`` is what
     beats publish again if its worker dies. 0, False and "" mean: not asked for.
+    ``revision`` is that of the stored entry by which it was published.
     """
 
     run: str
@@ -203,3 +204,4 @@ class Attempt:
     holds_retries: bool = False
     max_starts: int = 0
     message: str = ""
+    revision: int = 0

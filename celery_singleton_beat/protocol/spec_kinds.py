@@ -178,7 +178,7 @@ class OnceSpec:
         return {"type": "once", "at": datetime_of(self.at_ms).isoformat()}
 
     def recurrence(self, zone: str) -> Recurrence:  # noqa: ARG002  an instant is one everywhere
-        return Once(self.at_ms)
+        return _once(self.at_ms)
 
 
 CRONTAB_FIELDS: Final = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
@@ -255,6 +255,7 @@ def _crontab(fields: CronFields, clock: WallClock) -> Crontab:
 
 _interval = lru_cache(maxsize=4096)(Interval)
 _interval_spec = lru_cache(maxsize=4096)(IntervalSpec)
+_once = lru_cache(maxsize=4096)(Once)
 _relative = lru_cache(maxsize=4096)(RelativeInterval)
 _solar = lru_cache(maxsize=4096)(Solar)
 _calendar_rule = lru_cache(maxsize=4096)(CalendarRule)

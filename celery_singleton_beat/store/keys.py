@@ -28,6 +28,8 @@ key             type     holds
 ``of:T``        zset     stored entry of tenant T -> when to look at it (ms; inf: never)
 ``source:S``    zset     stored entry of source S -> the highest mark it was put with
 ``took:R``      string   what replica R claimed of stored entries with its last request
+``queued``      zset     published run -> until when it counts as queued, if it does not begin
+``cancelled:E`` string   the revision of stored entry E before which what is queued is refused
 ``wake``        channel  told of each change of stored entries
 ==============  =======  ========================================================
 
@@ -58,6 +60,7 @@ class Keys:
         self.crashable = self._of("crashable")
         self.messages = self._of("messages")
         self.history = self._of("history")
+        self.queued = self._of("queued")
         self.wake = self._of("wake")
         self.turns = self._of("turns")
         self.cards = self._of("cards")
@@ -67,25 +70,28 @@ class Keys:
             self._of("stored"),
             self._of("tenants"),
             self.turns,
-            self._of("of", ""),
-            self._of("source", ""),
+            self._of("of:"),
+            self._of("source:"),
             self.aside,
         )
 
     def last(self, replica: str) -> str:
-        return self._of("last", replica)
+        return f"{self.prefix}:last:{replica}"
+
+    def cancelled(self, entry: str) -> str:
+        return f"{self.prefix}:cancelled:{entry}"
 
     def took(self, replica: str) -> str:
-        return self._of("took", replica)
+        return f"{self.prefix}:took:{replica}"
 
     def run(self, run: str) -> str:
-        return self._of("run", run)
+        return f"{self.prefix}:run:{run}"
 
     def lock(self, key: str) -> str:
-        return self._of("lock", key)
+        return f"{self.prefix}:lock:{key}"
 
     def spent(self, key: str) -> str:
-        return self._of("spent", key)
+        return f"{self.prefix}:spent:{key}"
 
-    def _of(self, *parts: str) -> str:
-        return ":".join((self.prefix, *parts))
+    def _of(self, name: str) -> str:
+        return f"{self.prefix}:{name}"

@@ -15,6 +15,8 @@ class MemorySettling(MemoryCore):
     ) -> None:
         if has_moved:
             self._await(settlement, now_ms)
+            for run, for_ms in settlement.queued:
+                self._state.queued[run] = now_ms + for_ms
         for kind, scheduled_ms, run, by, note in settlement.told:
             # What was published is so, whoever has the slot by now; a repeat tells nothing.
             if has_moved or (not is_ours and kind == "published"):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from celery_singleton_beat.protocol.awaited import Awaited, is_lost
 from celery_singleton_beat.protocol.claim import (
+    MOST_CLAIMS,
     Adopted,
     Claim,
     Settled,
@@ -19,6 +20,7 @@ from celery_singleton_beat.protocol.claim import (
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.fleet import governor, leave, report
 from celery_singleton_beat.protocol.history import Fact
+from celery_singleton_beat.protocol.overlap import is_busy
 from celery_singleton_beat.store.memory_settling import MemorySettling
 from celery_singleton_beat.store.memory_state import first_due
 from celery_singleton_beat.store.port import (
@@ -128,6 +130,19 @@ class MemorySlots(MemorySettling):
                 self._state.awaited.pop(run, None)
                 self._state.published.pop(run, None)
 
+    def busy(self, runs: Sequence[str]) -> list[bool]:
+        with self._guard:
+            now_ms, state = self._enter(), self._state
+            return [
+                is_busy(
+                    state.runs.get(run),
+                    queued_until_ms=state.queued.get(run, 0),
+                    has_message=run in state.messages,
+                    now_ms=now_ms,
+                )
+                for run in runs
+            ]
+
     def slots(self, entries: Sequence[str]) -> SlotsAnswer:
         if not entries:
             return SlotsAnswer(())
@@ -170,10 +185,11 @@ class MemorySlots(MemorySettling):
 
     def _take(self, request: ClaimRequest, now_ms: int) -> tuple[Claim, ...]:
         state = self._state
-        for name in first_due(state.held, now_ms, request.limit):
+        limit = min(request.limit, MOST_CLAIMS)
+        for name in first_due(state.held, now_ms, limit):
             del state.held[name]
             state.due[name] = state.slots[name].due_ms
-        names = first_due(state.due, now_ms, request.limit)
+        names = first_due(state.due, now_ms, limit)
         claims, first = [], 0
         for name in names:
             fence = self._next_fence(now_ms)

@@ -44,7 +44,10 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """A replica reports, and asks for up to ``limit`` due slots, to hold for ``hold_ms``."""
+    """A replica reports, and asks for up to ``limit`` due slots, to hold for ``hold_ms``.
+
+    It gets ``MOST_CLAIMS`` at most, and asks again for what is left.
+    """
 
     replica: str
     digest: str
@@ -174,6 +177,9 @@ class Store(TimetableStore, Protocol):
 
     def dismiss(self, runs: Sequence[str], published_by: str = "") -> None:
         """Wait no longer for these runs to begin; with a name, they were published again by it."""
+
+    def busy(self, runs: Sequence[str]) -> list[bool]:
+        """Tell which runs are queued, run, or will be run again."""
 
     def slots(self, entries: Sequence[str]) -> SlotsAnswer:
         """Read slots."""

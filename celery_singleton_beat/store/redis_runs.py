@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Any, Final
 
 from celery_singleton_beat.protocol.history import Fact
 from celery_singleton_beat.protocol.run import Attempt, Begun, Finished, Lock, Renewed
+from celery_singleton_beat.store.keys import Keys
 from celery_singleton_beat.store.port import (
     BeginAnswer,
     Crashed,
@@ -15,140 +17,57 @@ from celery_singleton_beat.store.port import (
     Renewal,
     RenewAnswer,
 )
-from celery_singleton_beat.store.redis_script import RedisScripts, batches, pairs
+from celery_singleton_beat.store.redis_script import RedisScripts, as_json, batches, pairs
+from celery_singleton_beat.store.redis_words import packed
 
 
 class RedisRuns(RedisScripts):
     """Implements the verbs of workers: one method per script."""
 
+    _last_told: _Told | None = None
+
     def begin(self, attempt: Attempt, *, close_if_busy: bool, grace_ms: int) -> BeginAnswer:
-        keys = self.keys
-        now_ms, verdict, token, wait_ms, starts, owner = self._call(
+        told, more_keys, args = self._told(attempt), [], ""
+        if attempt.once_ms or attempt.max_starts or attempt.message or attempt.revision:
+            # What few tasks ask for; all others need not pay for it.
+            more_keys = [self.keys.spent(attempt.key), self.keys.cancelled(attempt.entry)]
+            asked = (attempt.once_ms, attempt.max_starts, attempt.message, attempt.revision)
+            args = "," + as_json(asked)
+        now_ms, verdict, token, wait_ms, starts, owner = self._send(
             "begin",
-            (
-                keys.meta,
-                keys.locks,
-                keys.run(attempt.run),
-                keys.lock(attempt.key),
-                keys.awaited,
-                keys.published,
-                keys.progress,
-                keys.history,
-                keys.crashable,
-                keys.messages,
-                keys.spent(attempt.key),
-            ),
-            (
-                attempt.key,
-                attempt.attempt,
-                attempt.holder,
-                attempt.ttl_ms,
-                attempt.window_ms,
-                attempt.not_after_ms,
-                attempt.owner,
-                int(close_if_busy),
-                grace_ms,
-                attempt.run,
-                attempt.entry,
-                attempt.scheduled_ms,
-                int(attempt.is_awaited),
-                self._history,
-                *_asked_for(attempt),
-            ),
+            self._head("begin", _FIRST, 2 + len(more_keys)) + told.keys + packed(*more_keys),
+            f'{told.words},{self._first(attempt)},"{int(close_if_busy)}","{grace_ms}"{args}',
         )
         return BeginAnswer(
             Begun(verdict), int(now_ms), int(token), int(wait_ms), owner, int(starts)
         )
 
     def renew(self, renewals: Sequence[Renewal]) -> list[RenewAnswer]:
-        keys, answers = self.keys, []
+        answers = []
         for batch in batches(renewals):
-            args: list[Any] = [self._history]
-            for renewal in batch:
-                attempt = renewal.attempt
-                args += (
-                    attempt.key,
-                    attempt.attempt,
-                    attempt.holder,
-                    attempt.ttl_ms,
-                    attempt.window_ms,
-                    attempt.not_after_ms,
-                    attempt.owner,
-                    attempt.run,
-                    attempt.entry,
-                    attempt.scheduled_ms,
-                    renewal.token,
-                )
-            shared = (keys.meta, keys.locks, keys.crashable, keys.history)
-            found = self._call("renew", self._lease_keys(shared, [r.attempt for r in batch]), args)
+            told = [_Told(renewal.attempt, self.keys) for renewal in batch]
+            args = (f'{one.words},"{r.token}"' for one, r in zip(told, batch, strict=True))
+            found = self._of_many("renew", told, args)
             answers += [
                 RenewAnswer(Renewed(verdict), int(token)) for verdict, token in pairs(found)
             ]
         return answers
 
     def finish(self, endings: Sequence[Ending]) -> list[Finished]:
-        keys = self.keys
         verdicts: list[Finished] = []
         for batch in batches(endings):
-            args: list[Any] = [self._history]
-            for ending in batch:
-                attempt = ending.attempt
-                args += (
-                    attempt.key,
-                    attempt.attempt,
-                    attempt.holder,
-                    attempt.window_ms,
-                    attempt.not_after_ms,
-                    ending.outcome.value,
-                    ending.wait_ms,
-                    attempt.run,
-                    attempt.entry,
-                    attempt.scheduled_ms,
-                    attempt.owner,
-                    attempt.at_least_ms,
-                    attempt.ttl_ms,
-                    int(attempt.holds_retries),
-                )
-            shared = (keys.meta, keys.locks, keys.crashable, keys.messages, keys.history)
-            answer = self._call(
-                "finish", self._lease_keys(shared, [e.attempt for e in batch]), args
+            told = [self._told(ending.attempt) for ending in batch]
+            args = (
+                f'{one.words},"{ending.outcome.value}","{ending.wait_ms}"'
+                for one, ending in zip(told, batch, strict=True)
             )
-            verdicts += map(Finished, answer)
+            verdicts += map(Finished, self._of_many("finish", told, args))
         return verdicts
 
     def discard(self, attempt: Attempt, reason: str) -> None:
-        keys = self.keys
-        self._call(
-            "discard",
-            (
-                keys.meta,
-                keys.run(attempt.run),
-                keys.awaited,
-                keys.published,
-                keys.progress,
-                keys.history,
-                keys.crashable,
-                keys.messages,
-                keys.locks,
-                keys.lock(attempt.key),
-            ),
-            (
-                attempt.attempt,
-                attempt.holder,
-                attempt.window_ms,
-                attempt.not_after_ms,
-                attempt.owner,
-                attempt.run,
-                attempt.entry,
-                attempt.scheduled_ms,
-                int(attempt.is_awaited),
-                self._history,
-                reason,
-                attempt.key,
-                attempt.at_least_ms,
-                attempt.ttl_ms,
-            ),
-        )
+        told = _Told(attempt, self.keys)
+        args = f"{told.words},{self._first(attempt)},{as_json((reason,))}"
+        self._send("discard", self._head("discard", _FIRST, 2) + told.keys, args)
 
     def reclaim(self, *, limit: int, hold_ms: int) -> list[Crashed]:
         keys = self.keys
@@ -184,14 +103,42 @@ class RedisRuns(RedisScripts):
             for text in self._call("history", (keys.meta, keys.history), (limit,))
         ]
 
-    def _lease_keys(self, shared: tuple[str, ...], attempts: Sequence[Attempt]) -> list[str]:
-        keys = self.keys
-        own = ((keys.run(attempt.run), keys.lock(attempt.key)) for attempt in attempts)
-        return [*shared, *(key for both in own for key in both)]
+    def _of_many(self, name: str, told: Sequence[_Told], args: Iterable[str]) -> list[Any]:
+        keys = b"".join([one.keys for one in told])
+        text = ",".join([f'"{self._history}"', *args])
+        return self._send(name, self._head(name, _LATER, 2 * len(told)) + keys, text)
+
+    def _first(self, attempt: Attempt) -> str:
+        """Write what is told of an attempt only where its message is met."""
+        return f'"{int(attempt.is_awaited)}","{self._history}"'
+
+    def _told(self, attempt: Attempt) -> _Told:
+        """Write an attempt. In most processes an end follows its own beginning."""
+        told = self._last_told
+        if told is None or told.attempt is not attempt:
+            told = self._last_told = _Told(attempt, self.keys)
+        return told
 
 
-def _asked_for(attempt: Attempt) -> tuple[Any, ...]:
-    """Write what few tasks ask for; nothing for all others, who need not pay for it."""
-    if attempt.once_ms or attempt.max_starts or attempt.message:
-        return (attempt.once_ms, attempt.max_starts, attempt.message)
-    return ()
+_FIRST: Final = (
+    *("meta", "locks", "awaited", "published"),
+    *("progress", "history", "crashable", "messages"),
+)
+_LATER: Final = ("meta", "locks", "crashable", "messages", "history")
+
+
+class _Told:
+    """An attempt as every step of workers tells the scripts of it: its keys, and twelve words."""
+
+    __slots__ = ("attempt", "keys", "words")
+
+    def __init__(self, attempt: Attempt, keys: Keys) -> None:
+        self.attempt = attempt
+        self.keys = packed(keys.run(attempt.run), keys.lock(attempt.key))
+        # As ``as_json`` writes it, at a third of its price: every run needs it.
+        self.words = (
+            f'{quoted(attempt.key)},"{attempt.attempt}",{quoted(attempt.holder)},'
+            f'"{attempt.ttl_ms}","{attempt.window_ms}","{attempt.not_after_ms}",'
+            f"{quoted(attempt.owner)},{quoted(attempt.run)},{quoted(attempt.entry)},"
+            f'"{attempt.scheduled_ms}","{attempt.at_least_ms}","{attempt.holds_retries:d}"'
+        )

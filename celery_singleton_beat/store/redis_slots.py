@@ -70,7 +70,7 @@ class RedisSlots(RedisScripts):
         for batch in batches(settlements):
             settled = [settlement_texts(settlement) for settlement in batch]
             names = (keys.meta, keys.due, keys.held, keys.slots)
-            watched = (keys.awaited, keys.published, keys.progress, keys.history)
+            watched = (keys.awaited, keys.published, keys.progress, keys.history, keys.queued)
             runs = (keys.run(one.run) for settlement in batch for one in settlement.awaited)
             answer = self._call(
                 "settle", (*names, *watched, *runs), (digest, settled, self._history)
@@ -90,6 +90,16 @@ class RedisSlots(RedisScripts):
         for batch in batches(runs):
             names = (keys.meta, keys.awaited, keys.published, keys.history)
             self._call("dismiss", names, (published_by, self._history, *batch))
+
+    def busy(self, runs: Sequence[str]) -> list[bool]:
+        keys = self.keys
+        return [
+            bool(verdict)
+            for batch in batches(runs)
+            for verdict in self._call(
+                "busy", (keys.meta, keys.queued, keys.messages, *map(keys.run, batch)), batch
+            )
+        ]
 
     def slots(self, entries: Sequence[str]) -> SlotsAnswer:
         keys = self.keys

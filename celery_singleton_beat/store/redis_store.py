@@ -13,6 +13,7 @@ from celery_singleton_beat.store.redis_slots import RedisSlots
 from celery_singleton_beat.store.redis_timetable import RedisTimetable
 from celery_singleton_beat.store.redis_wake import Wake
 from celery_singleton_beat.store.redis_wire import Script
+from celery_singleton_beat.store.redis_words import packed, script_call
 
 
 class RedisStore(RedisSlots, RedisTimetable, RedisRuns):
@@ -21,7 +22,7 @@ class RedisStore(RedisSlots, RedisTimetable, RedisRuns):
     _wake: Wake | None = None
 
     def ping(self) -> int:
-        answer = self._wire.call(_TIME, (), ())
+        answer = self._wire.call(_TIME, script_call(_TIME.sha, ()) + packed("[]"))
         return int(answer[0]) * 1000 + int(answer[1]) // 1000
 
     def wait_change(self, seconds: float) -> bool:

@@ -50,7 +50,7 @@ class RedisTimetable(RedisScripts):
         verdicts: list[Settled] = []
         for batch in batches(settlements):
             settled = [settlement_texts(settlement) for settlement in batch]
-            watched = (keys.awaited, keys.published, keys.progress, keys.history)
+            watched = (keys.awaited, keys.published, keys.progress, keys.history, keys.queued)
             runs = (keys.run(one.run) for settlement in batch for one in settlement.awaited)
             answer = self._call(
                 "settle_stored", (*keys.timetable, *watched, *runs), (settled, self._history)
@@ -118,6 +118,10 @@ class RedisTimetable(RedisScripts):
     def allow(self, tenant: str, quota: Quota | None) -> None:
         about = (tenant, int(quota is not None), *(quota or Quota()))
         self._call("allow", self.keys.timetable, about)
+
+    def cancel_queued(self, entry: str, revision: int, keep_ms: int) -> None:
+        keys = self.keys
+        self._call("cancel", (keys.meta, keys.cancelled(entry)), (revision, keep_ms))
 
     def mark(self) -> int:
         return int(self._call("mark", self.keys.timetable, ())[0])

@@ -53,9 +53,10 @@ class Wake:
 
     def _listening(self) -> Any:
         if self._connection is None or self._pid != os.getpid():
-            connection = self._wire.new_connection()
+            # Kept before it is of use, so that it is closed where it cannot be.
+            connection = self._connection = self._wire.new_connection()
+            self._pid = os.getpid()
             connection.connect()
             connection.send_command("SUBSCRIBE", self._channel)
             connection.read_response()
-            self._connection, self._pid = connection, os.getpid()
         return self._connection

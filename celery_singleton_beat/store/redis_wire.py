@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Any, Final
@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     NoScriptError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
 )
@@ -41,6 +42,7 @@ from celery_singleton_beat.errors import (
     StoreTooNew,
     StoreUnavailable,
 )
+from celery_singleton_beat.store.redis_words import command, exchange
 
 _SENTINEL_PORT: Final = 26379
 
@@ -96,11 +98,8 @@ class Wire:
         """Where the server is, without secrets: for messages."""
         return ";".join(_without_secrets(part) for part in self._url.split(";"))
 
-    def call(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
-        """Run a script and return its answer.
-
-        Arguments go as one JSON text, and one comes back: the driver spends more
-        on twenty small texts than on all the rest of a call.
+    def call(self, script: Script, call: bytes) -> list[Any]:
+        """Run a script and return its answer; ``call`` is the whole command.
 
         Raises:
             StoreUnavailable: no answer; the script may have run.
@@ -109,8 +108,7 @@ class Wire:
         try:
             connection = self._take()
             try:
-                command = ("EVALSHA", script.sha, str(len(keys)), *keys, json.dumps(args))
-                text = self._ask(connection, script, _packed(command))
+                text = self._ask(connection, script, call)
             except BaseException:
                 # Also when interrupted: a late reply must not meet the next question. It is kept
                 # all the same: the pool counts what it makes, and never makes more than so many.
@@ -131,31 +129,29 @@ class Wire:
             while self._idle:
                 self._idle.pop().disconnect()
 
-    def _ask(self, connection: Any, script: Script, command: Sequence[bytes]) -> Any:
+    def _ask(self, connection: Any, script: Script, call: bytes) -> str:
         was_open = connection._sock is not None  # noqa: SLF001  # no public way to ask
         try:
             if not was_open:
                 connection.connect()  # behind Sentinel, that is where the primary is looked up
-            return self._run(connection, script, command)
-        except (AuthenticationError, SlowServer):
+            return self._run(connection, script, call)
+        except (AuthenticationError, SlowServer, TimeoutError):
             raise
-        except (DeadConnection, OSError):
+        except (DeadConnection, OSError, ReadOnlyError):
+            # A server that was the primary when this connection was made may be one no more.
             if not was_open:
                 raise
         connection.disconnect()
         connection.connect()
-        return self._run(connection, script, command)
+        return self._run(connection, script, call)
 
     @staticmethod
-    def _run(connection: Any, script: Script, command: Sequence[bytes]) -> Any:
-        connection.send_packed_command(command, check_health=False)
+    def _run(connection: Any, script: Script, call: bytes) -> str:
         try:
-            return connection.read_response()
+            return exchange(connection, call)
         except NoScriptError:
-            for line in (_packed(("SCRIPT", "LOAD", script.source)), command):
-                connection.send_packed_command(line, check_health=False)
-                answer = connection.read_response()
-            return answer
+            exchange(connection, command("SCRIPT", "LOAD", script.source))
+            return exchange(connection, call)
 
     def _take(self) -> Any:
         if self._pid != os.getpid():
@@ -207,15 +203,6 @@ class Wire:
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         text = str(error) or type(error).__name__
         return StoreUnavailable(f"the store at {self.address} did not answer: {text}")
-
-
-def _packed(words: Sequence[str]) -> tuple[bytes]:
-    """Write a command as the server reads it; the driver takes several times as long for that."""
-    parts = [b"*%d\r\n" % len(words)]
-    for word in words:
-        text = word.encode()
-        parts.append(b"$%d\r\n%b\r\n" % (len(text), text))
-    return (b"".join(parts),)
 
 
 def _without_secrets(url: str) -> str:

@@ -11,10 +11,17 @@ from celery_singleton_beat.protocol.history import Told
 
 
 def settlement_texts(settlement: Settlement) -> tuple[Any, ...]:
-    """Write a settlement: its revision comes last, only stored entries have one."""
-    entry, fence, slot, awaited, told, revision = settlement
-    texts = (entry, str(fence), *slot_texts(slot), _awaited(awaited), _told(told))
-    return (*texts, str(revision)) if revision else texts
+    """Write a settlement; only of stored entries it has a revision."""
+    entry, fence, slot, awaited, told, revision, queued = settlement
+    return (
+        entry,
+        str(fence),
+        *slot_texts(slot),
+        _awaited(awaited),
+        _told(told),
+        str(revision),
+        [str(item) for one in queued for item in one] or "",
+    )
 
 
 def slot_texts(slot: Slot) -> tuple[str, str, str]:

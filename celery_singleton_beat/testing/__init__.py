@@ -13,6 +13,7 @@ from typing import Final
 
 from celery_singleton_beat.store.port import Store
 from celery_singleton_beat.testing.awaited_checks import AWAITED_CHECKS
+from celery_singleton_beat.testing.change_checks import CHANGE_CHECKS
 from celery_singleton_beat.testing.crash_checks import CRASH_CHECKS
 from celery_singleton_beat.testing.discard_checks import DISCARD_CHECKS
 from celery_singleton_beat.testing.fleet_checks import FLEET_CHECKS
@@ -21,12 +22,14 @@ from celery_singleton_beat.testing.history_checks import HISTORY_CHECKS
 from celery_singleton_beat.testing.hold_checks import HOLD_CHECKS
 from celery_singleton_beat.testing.lock_checks import LOCK_CHECKS
 from celery_singleton_beat.testing.once_checks import ONCE_CHECKS
+from celery_singleton_beat.testing.overlap_checks import OVERLAP_CHECKS
 from celery_singleton_beat.testing.recording import RecordingPublisher
 from celery_singleton_beat.testing.run_checks import RUN_CHECKS
 from celery_singleton_beat.testing.slot_checks import SLOT_CHECKS
 from celery_singleton_beat.testing.source_checks import SOURCE_CHECKS
 from celery_singleton_beat.testing.tenant_checks import TENANT_CHECKS
 from celery_singleton_beat.testing.timetable_checks import TIMETABLE_CHECKS
+from celery_singleton_beat.testing.turn_checks import TURN_CHECKS
 
 __all__ = [
     "CHECKS",
@@ -50,9 +53,12 @@ CHECKS: Final[tuple[Check, ...]] = (
     *CRASH_CHECKS,
     *DISCARD_CHECKS,
     *HISTORY_CHECKS,
+    *OVERLAP_CHECKS,
     *TIMETABLE_CHECKS,
     *HOLD_CHECKS,
+    *CHANGE_CHECKS,
     *TENANT_CHECKS,
+    *TURN_CHECKS,
     *SOURCE_CHECKS,
 )
 """The suite, one check at a time: what ``check_store`` runs."""

@@ -32,6 +32,9 @@ class RecordingPublisher:
         if self.is_away:
             raise BrokerUnavailable("told to be away")
 
+    def task_id(self, occurrence: Occurrence) -> str:
+        return occurrence.task_id("test")
+
     def publish(
         self, publications: Sequence[Publication], may_go_on: Callable[[], bool]
     ) -> list[Delivery]:
@@ -49,4 +52,4 @@ class RecordingPublisher:
             return Delivery(Sent.UNSENT, error="the hold was nearly over")
         if fate in (Sent.SENT, Sent.UNKNOWN):
             self.sent.append(occurrence)
-        return Delivery(fate, occurrence.task_id("test"), "" if fate is Sent.SENT else fate.value)
+        return Delivery(fate, self.task_id(occurrence), "" if fate is Sent.SENT else fate.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celery_singleton_beat.protocol.stored import PutAnswer, Stored
-from celery_singleton_beat.testing.harness import StoreUnderTest, equal
+from celery_singleton_beat.testing.harness import START_MS, StoreUnderTest, equal
 
 
 def a_source_leaves_the_entries_of_others_alone(it: StoreUnderTest) -> None:
@@ -29,8 +29,8 @@ def what_a_source_no_longer_has_is_named(it: StoreUnderTest) -> None:
     """S2-12: reconcile."""
     first = it.store.mark()
     for entry in ("a", "b", "c"):
-        it.put(entry, source="crm", mark=first)
-    equal(it.store.unmarked("crm", first, 10), [])
+        it.put(entry, START_MS + 1, source="crm", mark=first)
+    equal((it.store.unmarked("crm", first, 10), it.take().next_ms), ([], START_MS + 1))
 
     second = it.store.mark()
     equal(it.put("a", source="crm", mark=second).verdict, Stored.UNCHANGED)
@@ -97,6 +97,7 @@ def an_older_reconciliation_takes_nothing_from_a_younger(it: StoreUnderTest) -> 
     it.put("a", source="crm", mark=younger)
 
     it.put("a", source="crm", mark=older)
+    it.put("a", source="crm", mark=older, definition="2")
 
     equal(it.store.unmarked("crm", younger, 10), [])
 

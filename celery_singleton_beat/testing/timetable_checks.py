@@ -41,6 +41,7 @@ def an_entry_whose_first_time_is_over_is_planned_by_who_claims_it(it: StoreUnder
     it.put("next", START_MS + 1)
     it.put("jitter", SOON_MS, due_ms=START_MS)
     it.put("nominal", START_MS, due_ms=SOON_MS)
+    equal(it.slot("now"), Slot("", ABSENT, START_MS))
 
     slots = {claim.entry: claim.slot for claim in it.take().claims}
 

@@ -17,6 +17,7 @@ from celery import Celery
 
 from celery_singleton_beat import SingletonTask, subscribe
 from celery_singleton_beat.events import Event, RunBegan, RunEnded
+from celery_singleton_beat.protocol.occurrence import HEADER, Occurrence
 from tests.rig import witness
 
 if TYPE_CHECKING:
@@ -44,10 +45,22 @@ def gated(self: SingletonTask, gate: str) -> None:
         pathlib.Path(gate).read_bytes()
 
 
+@app.task(name="acceptance.versioned", base=SingletonTask, bind=True)
+def versioned(self: SingletonTask, version: int, seconds: float = 0.0) -> None:
+    """Be seen with the version of its entry, and with when its message was claimed."""
+    occurrence = Occurrence.from_header(self.request.get(HEADER))
+    assert occurrence is not None
+    claimed_ms = occurrence.not_after_ms - occurrence.window_ms
+    with seen(self, version=version, claimed_ms=claimed_ms, is_recalled=not occurrence.is_awaited):
+        if seconds:
+            threading.Event().wait(seconds)
+
+
 @contextlib.contextmanager
-def seen(task: SingletonTask) -> Iterator[None]:
+def seen(task: SingletonTask, **more: object) -> Iterator[None]:
     """Show the witness a body, whose attempt is over when the store knows of its end."""
-    with witness.body(key_of_run(task), token=token_of(task), is_tracked=True) as attempt:
+    key, token = key_of_run(task), token_of(task)
+    with witness.body(key, token=token, is_tracked=True, **more) as attempt:
         attempts[task.request.id] = attempt
         yield
 

@@ -12,12 +12,14 @@ import pytest
 
 from celery_singleton_beat.demo.child import ChildProcess
 from celery_singleton_beat.demo.server import HOST, PORTS
+from celery_singleton_beat.testing import FakeClock
+from tests.integration.stored import Replica, ms
 from tests.integration.workers import Shop
 from tests.rig.absent import skip_or_fail
 
 if TYPE_CHECKING:
     import pathlib
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from celery_singleton_beat.demo.server import EmbeddedServer
     from tests.rig.processes import Processes
@@ -43,6 +45,26 @@ def make_shop(
 def shop(make_shop: Callable[..., Shop]) -> Shop:
     """A shop with settings that most tests can use."""
     return make_shop()
+
+
+@pytest.fixture
+def make_replica(redis_url: str) -> Iterator[Callable[..., Replica]]:
+    """A maker of replicas on one store: `make_replica(clock, schedule, **conf)`."""
+    made: list[Replica] = []
+
+    def make(clock: FakeClock, schedule: Mapping[str, Any] | None = None, **conf: Any) -> Replica:
+        made.append(Replica(redis_url, clock, schedule, **conf))
+        return made[-1]
+
+    yield make
+    for replica in made:
+        replica.close()
+
+
+@pytest.fixture
+def replica(make_replica: Callable[..., Replica]) -> Replica:
+    """A replica with no entries of its own, on a Monday at seven in the morning."""
+    return make_replica(FakeClock(ms("2026-03-02 07:00")))
 
 
 @pytest.fixture

@@ -345,7 +345,7 @@ def test_a_listing_costs_two_commands_however_much_else_there_is(
     """F11: 1,000 locks among 100,000 other keys."""
     service = service_at(own_redis.url())
     for number in range(1000):
-        service.acquire(f"key{number}")
+        service.acquire(f"key{number}", ttl=3600)
     service.locks()
     with redis.Redis.from_url(own_redis.url()) as client:
         client.eval("for i = 1, 100000 do redis.call('SET', 'lock:' .. i, i) end", 0)
@@ -363,7 +363,7 @@ def test_a_listing_costs_two_commands_however_much_else_there_is(
 
 def test_five_thousand_locks_can_be_listed_at_once(service: LockService) -> None:
     for number in range(5000):
-        service.acquire(f"key{number}")
+        service.acquire(f"key{number}", ttl=3600)
 
     assert len(service.locks(limit=5000)) == 5000
 

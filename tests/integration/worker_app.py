@@ -69,10 +69,8 @@ def at_gate(_task: Any, _key: str, gate: str) -> None:
 def at_gate_whatever_comes(task: Any, key: str, gate: str) -> None:
     """Wait at a gate, also when the process is asked to end."""
     while True:
-        try:
+        with contextlib.suppress(SystemExit):
             return at_gate(task, key, gate)
-        except SystemExit:
-            fact("refused to end", key=key)
 
 
 def at_gate_unless_warned(task: Any, key: str, gate: str) -> None:
@@ -97,10 +95,11 @@ def hold_the_interpreter(_task: Any, key: str, gate: str) -> None:
 
     path = pathlib.Path(os.environ[witness.VARIABLE], f"gate-{gate}")
     threading.Thread(target=tick).start()
+    # PyDLL, unlike CDLL, does not let go of the lock.
+    read, buffer = ctypes.PyDLL(None).read, ctypes.create_string_buffer(1)
     with path.open("rb", buffering=0) as opening:
         before = ticks[0]
-        # PyDLL, unlike CDLL, does not let go of the lock.
-        ctypes.PyDLL(None).read(opening.fileno(), ctypes.create_string_buffer(1), 1)
+        read(opening.fileno(), buffer, 1)
         passed = ticks[0] - before
     over.set()
     fact("held", key=key, ticks=passed)

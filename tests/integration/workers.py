@@ -33,11 +33,13 @@ ENOUGH = 40.0
 QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 TTL_MS = 3000
 
-# Restored two seconds after a message was not acknowledged, looked for every half second.
+# Restored two seconds after a message was not acknowledged, looked for every half second; a
+# worker that was stopped just as it looked keeps the others from it for two seconds at most.
 IMPATIENT = {
     "visibility_timeout": 2,
     "unacked_restore_interval": 0.5,
     "unacked_restore_throttle": 1,
+    "unacked_mutex_expire": 2,
 }
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
 from celery_singleton_beat.protocol.awaited import Awaited
-from celery_singleton_beat.protocol.claim import Claim, Settlement, Slot
+from celery_singleton_beat.protocol.claim import Claim, Queued, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.history import Told
 from celery_singleton_beat.protocol.run import Attempt, Outcome
@@ -41,6 +41,7 @@ attempts = st.builds(
     holds_retries=st.booleans(),
     max_starts=st.sampled_from([0, 1, 2]),
     message=st.sampled_from(["", "mes|sage"]),
+    revision=st.sampled_from([0, 1, 2]),
 )
 
 
@@ -106,7 +107,8 @@ class Twins(Machine):
             Told("superseded", START_MS + STEP_MS, "", "r1", "n"),
         )
         told = facts[: len(awaited)]
-        settlement = Settlement(claim.entry, claim.slot.fence, slot, watched, told)
+        queued = tuple(Queued(run, at * STEP_MS) for run, at in awaited)
+        settlement = Settlement(claim.entry, claim.slot.fence, slot, watched, told, queued=queued)
         self.both("settle", digest, [settlement])
 
     @rule(limit=st.integers(1, 3))
@@ -138,6 +140,10 @@ class Twins(Machine):
     def finishes(self, ends: list[tuple[Attempt, Outcome, int]]) -> None:
         self.both("finish", [Ending(a, outcome, wait * STEP_MS) for a, outcome, wait in ends])
 
+    @rule(entry=st.sampled_from(["x", "z|%"]), revision=st.integers(1, 3))
+    def cancels(self, entry: str, revision: int) -> None:
+        self.both("cancel_queued", entry, revision, 600_000)
+
     @rule(attempt=attempts)
     def discards(self, attempt: Attempt) -> None:
         self.both("discard", attempt, "expired")
@@ -161,6 +167,7 @@ class Twins(Machine):
 
     @invariant()
     def tells_the_same(self) -> None:
+        self.both("busy", ["run1", "run2", "run3"])
         self.both("history", 5)
 
 

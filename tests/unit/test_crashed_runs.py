@@ -16,7 +16,7 @@ from celery_singleton_beat.protocol.history import Fact
 from celery_singleton_beat.protocol.run import NOTICE_MS, Attempt, Outcome
 from celery_singleton_beat.store.port import Ending
 from celery_singleton_beat.testing import START_MS
-from tests.unit.test_dispatcher import Deployment, timings
+from tests.unit.replicas import Deployment, timings
 
 TTL_MS = 30_000
 message: Any = Message  # kombu has no types

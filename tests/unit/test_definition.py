@@ -24,6 +24,10 @@ NINE = datetime(2026, 9, 1, 9, tzinfo=ZoneInfo("Europe/Rome"))
 SMALL = '{"name":"tick","recurrence":{"seconds":30,"type":"interval"},"task":"ping","version":1}'
 
 
+NESTED: list[Any] = []
+NESTED.append(NESTED)
+
+
 class Colour(str, Enum):
     """An enum whose members are texts."""
 
@@ -31,7 +35,8 @@ class Colour(str, Enum):
 
 
 def entry(**given: Any) -> Entry:
-    return Entry(**{"name": "tick", "task": "ping", "recurrence": 30} | given)
+    fields: dict[str, Any] = {"name": "tick", "task": "ping", "recurrence": 30}
+    return Entry(**fields | given)
 
 
 def plain_values() -> st.SearchStrategy[Any]:
@@ -153,6 +158,8 @@ def test_what_is_given_is_copied() -> None:
         ({"kwargs": {"a": {1: 2}}}, r"kwargs\['a'\] has the key 1 \(int\)"),
         ({"kwargs": {"a": "\ud800"}}, r"kwargs\['a'\] holds characters that cannot be stored"),
         ({"args": [float("nan")]}, r"args\[0\] is nan"),
+        ({"args": [NESTED]}, "args is nested too deeply"),
+        ({"kwargs": {"n": 10**4301}}, r"kwargs\['n'\] is a number of too many digits"),
         ({"options": {"expires": NINE}}, r"options\['expires'\]"),
         ({"catch_up": "latst"}, r"catch_up \('latst'\) must be one of 'latest'"),
         ({"catch_up_max": 0}, r"catch_up_max \(0\) must be at least 1"),
@@ -179,7 +186,7 @@ def test_jitter_may_be_as_long_as_the_least_interval_and_no_longer() -> None:
     """F15: up to the interval; at the hour, every seventh minute is four minutes from the next."""
     longest = entry(recurrence="*/7 * * * *", jitter=240)
 
-    with pytest.raises(EntryError, match="longer than the smallest distance .* 240 seconds"):
+    with pytest.raises(EntryError, match=r"longer than the smallest distance .* 240 seconds"):
         entry(recurrence="*/7 * * * *", jitter=241)
 
     assert 0 <= longest.timing().offset_ms < 240_000
@@ -191,6 +198,7 @@ def test_jitter_may_be_as_long_as_the_least_interval_and_no_longer() -> None:
         ("{", UnreadableEntry, "not a definition"),
         ("[]", UnreadableEntry, "not a definition"),
         ("[" * 100_000, UnreadableEntry, "not a definition"),
+        (SMALL[:-1] + ',"args":' + "[" * 900 + "]" * 900 + "}", EntryError, "nested too deeply"),
         (SMALL.replace(',"version":1', ""), UnreadableEntry, "not a definition"),
         (SMALL.replace('"version":1', '"version":2,"colour":"red"'), EntryTooNew, "of version 2"),
         (SMALL.replace('"version":1', '"version":true'), UnreadableEntry, "no known version"),
@@ -255,12 +263,6 @@ def test_start_and_end_bound_what_is_due() -> None:
 
     assert first_ms == int(datetime(2026, 9, 2, tzinfo=timezone.utc).timestamp() * 1000)
     assert bounded.when.next_after(first_ms) is None
-
-
-def test_a_queued_run_blocks_for_two_intervals_and_at_least_an_hour() -> None:
-    assert entry().overlap_limit_ms(30_000) == 3_600_000
-    assert entry().overlap_limit_ms(86_400_000) == 2 * 86_400_000
-    assert entry(overlap="skip", overlap_limit=90).overlap_limit_ms(86_400_000) == 90_000
 
 
 def test_celerys_schedule_objects_and_tasks_may_be_given() -> None:

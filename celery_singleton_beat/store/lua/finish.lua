@@ -1,21 +1,19 @@
 -- finish: record how attempts ended, and free their keys; only their holders may.
 -- Twin: protocol/lease.finish, protocol/history.of_finish.
 -- KEYS 1 meta, 2 locks, 3 crashable, 4 messages, 5 history, then per ending: run, lock
--- ARGV 6 history limit, then per ending: lock key's name, attempt, holder, window ms,
---   not after ms, outcome, wait ms, run, entry, scheduled ms, owner, at least ms, ttl ms,
---   whether the lock is kept between retries (0/1)
+-- ARGV 6 history limit, then per ending: the attempt (lease), outcome, wait ms
 -- Answer: {epoch, verdict …}
 local answer = {epoch}
 for i = 1, (#KEYS - 5) / 2 do
   local at, run_key, lock_key = 14 * i - 7, KEYS[2 * i + 4], KEYS[2 * i + 5]
   local attempt, id = tonumber(ARGV[at + 1]), ARGV[at + 7]
-  local window, not_after = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  local outcome, wait, ttl = ARGV[at + 5], tonumber(ARGV[at + 6]), tonumber(ARGV[at + 12])
+  local window, not_after = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  local outcome, wait, ttl = ARGV[at + 12], tonumber(ARGV[at + 13]), tonumber(ARGV[at + 3])
   local run = read_run(run_key)
   local verdict = 'RECORDED'
   local function free(ended)
-    let_go(lock_key, KEYS[2], ARGV[at], ARGV[at + 2], ended, tonumber(ARGV[at + 11]),
-           ARGV[at + 13] == '1' and wait + ttl or 0)
+    let_go(lock_key, KEYS[2], ARGV[at], ARGV[at + 2], ended, tonumber(ARGV[at + 10]),
+           ARGV[at + 11] == '1' and wait + ttl or 0)
   end
   if not run or run[3] ~= ARGV[at + 2] then
     verdict = 'LOST'
@@ -26,7 +24,7 @@ for i = 1, (#KEYS - 5) / 2 do
     free(outcome)
     if run[8] ~= outcome then
       tell(KEYS[5], ARGV[6], outcome, ARGV[at + 8], ARGV[at + 9], id, ARGV[at + 1],
-           ARGV[at + 10], '')
+           ARGV[at + 6], '')
     end
     run[5], run[8], run[9] = 0, outcome, 0
     if outcome == 'retrying' then

@@ -4,6 +4,9 @@
 -- Run fields: 1 state, 2 attempt, 3 holder, 4 token, 5 deadline, 6 keep until,
 --   7 starts, 8 outcome, 9 notice.
 -- Lock fields: 1 holder, 2 token, 3 deadline, 4 acquired, 5 notice, 6 owner.
+-- An attempt is told in twelve words: lock key's name, attempt, holder, ttl ms, window ms, not
+--   after ms, owner, run, entry, scheduled ms, at least ms, whether the lock is kept between
+--   retries (0/1).
 local GRACE, NOTICE = 3600000, 3000
 
 local function read_run(key)

@@ -1,18 +1,17 @@
 -- renew: keep leases alive, all of a process at once.
 -- Twin: protocol/lease.renew, protocol/history.of_renew.
--- KEYS 1 meta, 2 locks, 3 crashable, 4 history, then per lease: run, lock
--- ARGV 6 history limit, then per lease: lock key's name, attempt, holder, ttl ms, window ms,
---   not after ms, owner, run, entry, scheduled ms, the token it was given (0 = none)
+-- KEYS 1 meta, 2 locks, 3 crashable, 4 messages, 5 history, then per lease: run, lock
+-- ARGV 6 history limit, then per lease: the attempt (lease), the token it was given (0 = none)
 -- Answer: {epoch, verdict, token, verdict, token …}
 local answer = {epoch}
-for i = 1, (#KEYS - 4) / 2 do
-  local at, run_key, lock_key = 11 * i - 4, KEYS[2 * i + 3], KEYS[2 * i + 4]
+for i = 1, (#KEYS - 5) / 2 do
+  local at, run_key, lock_key = 13 * i - 6, KEYS[2 * i + 4], KEYS[2 * i + 5]
   local name, attempt, holder = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
   local ttl, window, not_after = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
   local run, lock = read_run(run_key), read_lock(lock_key)
   local verdict, token = 'KEPT', 0
   if not run then
-    local had_token = tonumber(ARGV[at + 10])
+    local had_token = tonumber(ARGV[at + 12])
     if had_token == 0 then
       verdict = 'UNKNOWN'
     elseif tonumber(meta[4]) * 1000 <= had_token or tonumber(meta[4]) + ttl <= now then
@@ -36,7 +35,7 @@ for i = 1, (#KEYS - 4) / 2 do
     redis.call('ZADD', KEYS[3], 'XX', int(now + ttl + NOTICE), ARGV[at + 7])
   end
   if verdict == 'LOST' then
-    tell(KEYS[4], ARGV[6], 'lost', ARGV[at + 8], ARGV[at + 9], ARGV[at + 7], ARGV[at + 1],
+    tell(KEYS[5], ARGV[6], 'lost', ARGV[at + 8], ARGV[at + 9], ARGV[at + 7], ARGV[at + 1],
          ARGV[at + 6], '')
   end
   answer[#answer + 1] = verdict

@@ -1,13 +1,13 @@
 -- settle: end holds; each by the fence that took it.
 -- Twin: protocol/claim.settle.
 -- KEYS 1 meta, 2 due, 3 held, 4 slots, 5 awaited, 6 published, 7 progress, 8 history,
---   9… run of everything awaited, in order
+--   9 queued, 10… run of everything awaited, in order
 -- ARGV 6 digest, 7 settlements, each {entry, fence, slot ms, due ms,
---   "failures|runs|last ms|rule", awaited, told}; awaited is '' or {run, deadline ms,
+--   "failures|runs|last ms|rule", awaited, told, revision, queued}; awaited is '' or {run, deadline ms,
 --   scheduled ms, record, run, …}, told is '' or {kind, scheduled ms, run, by, note, kind, …},
---   all of them texts; 8 history limit
+--   queued is '' or {run, for ms, run, …}, all of them texts; 8 history limit
 -- Answer: {epoch, verdict …}
-expect({KEYS[2], KEYS[3], KEYS[5]}, {KEYS[4], KEYS[6], KEYS[7]})
+expect({KEYS[2], KEYS[3], KEYS[5], KEYS[9]}, {KEYS[4], KEYS[6], KEYS[7]})
 
 local governs = redis.call('HGET', KEYS[1], 'adopted') == ARGV[6]
 local settlements = ARGV[7]
@@ -38,7 +38,7 @@ for i, told in ipairs(settlements) do
       end
     end
   end
-  note_settled(5, told[1], told[6], told[7], ARGV[8], moves, is_ours)
+  note_settled(5, told, ARGV[8], moves, is_ours)
 end
 if #moved > 0 then
   redis.call('HSET', KEYS[4], unpack(records))

@@ -1,10 +1,11 @@
 -- settle_stored: end holds on stored entries; each by the fence that took it.
 -- Twin: protocol/stored.settle_stored.
--- KEYS 9 awaited, 10 published, 11 progress, 12 history, 13… run of everything awaited
+-- KEYS 9 awaited, 10 published, 11 progress, 12 history, 13 queued, 14… run of
+--   everything awaited
 -- ARGV 6 settlements, each {entry, fence, slot ms, due ms, "failures|runs|last ms|rule",
---   awaited, told, revision}, as for settle; 7 history limit
+--   awaited, told, revision, queued}, as for settle; 7 history limit
 -- Answer: {epoch, verdict …}
-expect({KEYS[9]}, {KEYS[10], KEYS[11]})
+expect({KEYS[9], KEYS[13]}, {KEYS[10], KEYS[11]})
 local answer = {epoch}
 
 for i, told in ipairs(ARGV[6]) do
@@ -27,7 +28,7 @@ for i, told in ipairs(ARGV[6]) do
       look_at(entry, card, read_slot(text))
     end
   end
-  note_settled(9, entry, told[6], told[7], ARGV[7], moves, is_ours)
+  note_settled(9, told, ARGV[7], moves, is_ours)
 end
 give_turns()
 return cjson.encode(answer)
