@@ -172,6 +172,20 @@ def test_an_entry_that_is_in_the_index_of_another_tenant_is_claimed_once(
     assert it.taken() == []
 
 
+def test_an_index_that_is_wrong_is_put_right(it: StoreUnderTest, client: Any) -> None:
+    it.put("held", START_MS, tenant="t")
+    it.put("disabled", START_MS, tenant="t", is_enabled=False)
+    assert it.taken() == ["held"]
+    it.pause("a")
+    client.zadd(f"{PREFIX}:of:t", dict.fromkeys(["a", "held", "disabled"], START_MS))
+    client.zadd(f"{PREFIX}:turns", {"t": START_MS})
+
+    assert (it.taken(), it.take().next_ms) == ([], LATER_MS)
+
+    scores = client.zmscore(f"{PREFIX}:of:t", ["a", "held", "disabled"])
+    assert scores == [float("inf"), START_MS + HOLD_MS, float("inf")]
+
+
 @pytest.mark.parametrize("record", ["", "junk", "2|1|2|3|1|0|t|crm|||{}", "1|1|x|3|1|0|t||||{}",
                                     "1|0x1|2|3|1|0|t||||{}", "1|1|2.5|3|1|0|t||||{}"])  # fmt: skip
 def test_an_unreadable_definition_is_set_aside_with_its_text(
@@ -222,8 +236,8 @@ def test_an_unreadable_slot_is_set_aside_and_its_entry_planned_anew(
 
     assert (sorted(c.entry for c in first.claims), first.unreadable) == (["b", "c"], ("a",))
     assert client.hget(f"{PREFIX}:aside", "a") == record
-    (claim,) = it.take().claims
-    assert (claim.entry, claim.slot.rule, claim.slot.last_ms) == ("a", "", LATER_MS)
+    assert it.slot("a") == Slot("", ABSENT, LATER_MS, last_ms=LATER_MS)
+    assert it.taken() == ["a"]
 
 
 def test_an_unreadable_tenant_is_set_aside_and_counted_anew(
