@@ -271,6 +271,38 @@ def superseded(beats: list[Proc], entry: str, period_ms: int) -> set[datetime]:
     }
 
 
+def test_customers_order_pause_and_cancel_while_everything_runs(
+    start: Callable[[str], CeleryRig], redis_url: str
+) -> None:
+    """S2-02, S2-03, S2-04, S2-14: each command a process of its own."""
+    rig = start("timetable")
+    worker = rig.worker()
+    for beat in (rig.beat(), rig.beat()):
+        beat.wait_for(GOVERNS, 60)
+
+    def say(*words: str) -> str:
+        environment = {**os.environ, "REDIS_URL": redis_url, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, str(EXAMPLES / "timetable.py"), *words]
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    ordered = [say("order", "acme", f"https://{n}.example", "5") for n in range(4)]
+    worker.wait_for(r"checking https://0\.example for acme:https://0\.example", 30)
+    too_often = say("order", "other", "https://o.example", "4")
+    say("pause", "acme", "invoice overdue")
+    paused = say("show", "acme")
+    say("resume", "acme")
+    resumed_at = len(worker.lines)
+    worker.wait_for(r"checking https://2\.example", 30, since=resumed_at)
+    gone = [say("cancel", "acme", "https://2.example") for _ in range(2)]
+
+    assert [answer[:2] == "no" for answer in ordered] == [False, False, False, True]
+    assert "max_entries" in ordered[3]
+    assert "4 seconds apart, and 5 are the least" in too_often
+    assert paused.count("invoice overdue") == 3
+    assert gone == ["gone\n", "there was none\n"]
+
+
 def planned_times(app: Celery, *entries: str) -> list[datetime]:
     """When the store looks at entries next, as the running beat left it there."""
     store: Any = extension_of(app).store
