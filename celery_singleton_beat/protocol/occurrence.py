@@ -78,9 +78,10 @@ class Occurrence:
         not_after_ms, window_ms = header.get("not_after_ms", 0), header.get("window_ms", 0)
         if not (_is_time(scheduled_ms) and _is_time(not_after_ms) and _is_time(window_ms)):
             return None
-        if previous_ms is not None and not _is_time(previous_ms):
+        revision = header.get("revision", 0)
+        if not _is_time(revision) or not (previous_ms is None or _is_time(previous_ms)):
             return None
-        is_awaited, revision = header.get("awaited") is True, header.get("revision", 0)
+        is_awaited = header.get("awaited") is True
         return cls(
             entry,
             scheduled_ms,
@@ -89,7 +90,7 @@ class Occurrence:
             not_after_ms,
             window_ms,
             is_awaited,
-            revision if _is_time(revision) else 0,
+            revision,
         )
 
 

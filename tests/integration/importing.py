@@ -7,8 +7,9 @@ from typing import Any
 
 from celery import Celery
 
-from celery_singleton_beat import Timetable
+from celery_singleton_beat import Entry, Timetable
 from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.protocol.plan import plan
 from celery_singleton_beat.store.timetable_port import StoredRequest
 
 UTC = timezone.utc
@@ -24,9 +25,20 @@ def app_on(url: str, **conf: Any) -> Celery:
 
 
 def due_now(app: Celery) -> list[str]:
-    """Name the entries that a beat would claim at once."""
-    claimed = extension_of(app).store.claim_stored(StoredRequest("test", "q", 1000, 60_000))
-    return sorted(claim.entry for claim in claimed.claims)
+    """Name the entries that a beat would dispatch at once, each of them once."""
+    answer = extension_of(app).store.claim_stored(StoredRequest("test", "q", 1000, 60_000))
+    due = []
+    for claim in answer.claims:
+        timing = Entry.from_json(claim.card.definition).timing()
+        planned = plan(
+            timing,
+            claim.slot,
+            now_ms=answer.now_ms,
+            changed_ms=claim.card.changed_ms,
+            resumed_ms=claim.resumed_ms,
+        )
+        due += [claim.entry for _ in planned.publish]
+    return sorted(due)
 
 
 def ago(**duration: float) -> datetime:
