@@ -97,7 +97,7 @@ class AskedEntries:
 
         What a beat is just publishing of it, and what is queued already, goes on.
         """
-        return bool(self._store.cancel([request_id], by)[0])
+        return bool(self._store.cancel_asked([request_id], by)[0])
 
     def _timing_asked(self, name: str) -> Timing:
         settings = self._extension.settings

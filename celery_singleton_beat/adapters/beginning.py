@@ -76,6 +76,8 @@ def _act_on(task: SingletonTask, run: RunInHand, answer: BeginAnswer, *, closes:
             raise Ignore(f"duplicate: {answer.verdict.value}")
         case Begun.REFUSED:
             skip(task, run, "too late: its dedupe window is over")
+        case Begun.CANCELLED:
+            skip(task, run, "cancelled: its entry was changed")
         case Begun.SPENT:
             skip(task, run, "its key has had its run of this interval")
         case Begun.GIVEN_UP:

@@ -19,9 +19,12 @@ from celery_singleton_beat.adapters.convert import recurrence_of
 from celery_singleton_beat.adapters.task import SingletonTask
 from celery_singleton_beat.adapters.ticket import is_singleton
 from celery_singleton_beat.errors import ConfigurationError, EntryError
+from celery_singleton_beat.protocol.bounds import instant_of
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.entry import CatchUp, Defaults, Overlap, Timing
 from celery_singleton_beat.protocol.entry_values import DeliveryWord, OverlapWord
+from celery_singleton_beat.protocol.recurrence import Recurrence
+from celery_singleton_beat.protocol.spec_kinds import in_bounds
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -41,16 +44,18 @@ OUR_FIELDS: Final = (
     "overlap_limit",
     "delivery",
     "max_runs",
+    "start",
+    "end",
 )
 
 
 class SingletonEntry(ScheduleEntry):
     """An entry of ``beat_schedule``, with this package's fields.
 
-    ``timezone`` is an IANA name; ``jitter``, ``catch_up_window`` and
-    ``dedupe_window`` are seconds or a timedelta; ``catch_up`` is ``"latest"``,
-    ``"all"`` or ``"none"``; ``catch_up_max`` is a number. What is left out comes
-    from the settings.
+    They mean what they mean in a stored `Entry`: ``timezone`` (an IANA name),
+    ``start`` and ``end`` (aware datetimes), ``catch_up``, ``overlap`` and
+    ``delivery`` (words), ``catch_up_max`` and ``max_runs`` (numbers), all others
+    seconds or a timedelta. What is left out comes from the settings.
     """
 
     def __init__(self, *, name: str, app: Celery, **fields: Any) -> None:
@@ -136,6 +141,7 @@ def timing_of(app: Celery, entry: SingletonEntry, settings: Settings) -> Timing:
     recurrence = recurrence_of(
         entry.schedule, zone or app.timezone, entry.name, zone_is_explicit=zone is not None
     )
+    recurrence = _bounded(entry.name, recurrence, ours.get("start"), ours.get("end"))
     window_ms = _catch_up_window_ms(app, settings)
 
     def checked(field: str, kind: values.Kind, default: Any) -> Any:
@@ -164,6 +170,20 @@ def timing_of(app: Celery, entry: SingletonEntry, settings: Settings) -> Timing:
         checked("overlap_limit", values.Seconds(), None),
         delivery == "at_most_once",
     )
+
+
+def _bounded(name: str, recurrence: Recurrence, start: Any, end: Any) -> Recurrence:
+    """Keep a rule between its start and its end.
+
+    Raises:
+        EntryError: one of them is no aware datetime.
+    """
+    try:
+        start_ms = None if start is None else instant_of(start, f"start of entry {name!r}")
+        end_ms = None if end is None else instant_of(end, f"end of entry {name!r}")
+    except ConfigurationError as error:
+        raise EntryError(str(error)) from error
+    return in_bounds(recurrence, start_ms, end_ms)
 
 
 def stored_entry(app: Celery, entry: Entry) -> SingletonEntry:

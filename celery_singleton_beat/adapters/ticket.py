@@ -47,6 +47,7 @@ def new_attempt(
         holds_retries=options.holds_retries,
         max_starts=options.max_attempts,
         message=message,
+        revision=occurrence.revision if occurrence else 0,
     )
 
 

@@ -89,11 +89,20 @@ class Timetable(Sources, AskedEntries):
     def _default_limits(self) -> TenantLimits:
         return self._extension.limits if self._limits is None else self._limits
 
-    def put(self, entry: Entry, *, if_revision: int | None = None, by: str = "") -> int:
+    def put(
+        self,
+        entry: Entry,
+        *,
+        if_revision: int | None = None,
+        by: str = "",
+        cancel_queued: bool = False,
+    ) -> int:
         """Store an entry, new or changed; tell its revision.
 
         An entry that is so already is left alone and keeps its revision. With
         ``if_revision`` it is stored only if it has that revision (0: if it is not there).
+        With ``cancel_queued`` no message of an earlier revision that is still queued
+        will run (of a ``SingletonTask``).
 
         Raises:
             RevisionConflict: it has another revision.
@@ -103,9 +112,13 @@ class Timetable(Sources, AskedEntries):
         error = refused(entry, answer)
         if error is not None:
             raise error
+        if cancel_queued:
+            self._engine.cancel_queued(entry.name, answer.revision)
         return answer.revision
 
-    def update(self, name: str, *, by: str = "", **changes: Any) -> int:
+    def update(
+        self, name: str, *, by: str = "", cancel_queued: bool = False, **changes: Any
+    ) -> int:
         """Change some fields of an entry, whatever others change meanwhile; tell its revision.
 
         Raises:
@@ -115,7 +128,12 @@ class Timetable(Sources, AskedEntries):
         for _ in range(_ATTEMPTS):
             known = self.get(name)
             try:
-                return self.put(_changed(known.entry, changes), if_revision=known.revision, by=by)
+                return self.put(
+                    _changed(known.entry, changes),
+                    if_revision=known.revision,
+                    by=by,
+                    cancel_queued=cancel_queued,
+                )
             except RevisionConflict as error:
                 conflict = error
         raise conflict
@@ -124,12 +142,14 @@ class Timetable(Sources, AskedEntries):
         """Let an entry be dispatched: from now on."""
         return self.update(name, by=by, enabled=True)
 
-    def disable(self, name: str, *, by: str = "") -> int:
-        """Keep an entry that is not dispatched."""
-        return self.update(name, by=by, enabled=False)
+    def disable(self, name: str, *, by: str = "", cancel_queued: bool = False) -> int:
+        """Keep an entry that is not dispatched; with ``cancel_queued`` as in `put`."""
+        return self.update(name, by=by, cancel_queued=cancel_queued, enabled=False)
 
-    def remove(self, name: str, *, if_revision: int | None = None) -> bool:
-        """Remove an entry; tell whether there was one.
+    def remove(
+        self, name: str, *, if_revision: int | None = None, cancel_queued: bool = False
+    ) -> bool:
+        """Remove an entry; tell whether there was one. With ``cancel_queued`` as in `put`.
 
         Raises:
             RevisionConflict: it does not have the revision ``if_revision``.
@@ -138,15 +158,24 @@ class Timetable(Sources, AskedEntries):
         if verdict is Stored.CONFLICT:
             msg = f"entry {name!r} does not have revision {if_revision}: read it again"
             raise RevisionConflict(msg)
+        if cancel_queued:
+            self._engine.cancel_queued(name, self._store.mark())
         return verdict is Stored.REMOVED
 
-    def pause(self, name: str, *, note: str = "", by: str = "") -> bool:
+    def pause(
+        self, name: str, *, note: str = "", by: str = "", cancel_queued: bool = False
+    ) -> bool:
         """Dispatch an entry no more until it is resumed; False if it is paused already.
+
+        With ``cancel_queued`` as in `put`.
 
         Raises:
             UnknownEntry: there is none of that name.
         """
-        return self._pause(name, paused=True, note=note, by=by)
+        is_change = self._pause(name, paused=True, note=note, by=by)
+        if cancel_queued:
+            self._engine.cancel_queued(name, self.get(name).revision)
+        return is_change
 
     def resume(self, name: str, *, by: str = "") -> bool:
         """Dispatch an entry again, from now on; False if it is not paused.

@@ -100,7 +100,7 @@ class AskedRuns:
         for claim in answer.claims:
             if claim.card is None and claim.ask.entry not in self._timings:
                 # The configuration that governs is this one, and it has no such entry any more.
-                self._store.cancel([claim.request], self._replica, dropped=True)
+                self._store.cancel_asked([claim.request], self._replica, dropped=True)
                 continue
             try:
                 entry, timing = self._read(claim)

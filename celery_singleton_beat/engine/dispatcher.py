@@ -10,6 +10,7 @@ again, for everybody, when its hold is over.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final
 from uuid import uuid4
@@ -219,9 +220,11 @@ class Dispatcher:
         stored = self._stored.known([o.entry for o in overdue if o.entry not in self._timings])
         known = [o for o in overdue if o.entry in self._timings or o.entry in stored]
         done = [o.run for o in overdue if o.entry not in self._timings and o.entry not in stored]
-        publications = [
-            Publication(one.occurrence(now_ms), now_ms, stored.get(one.entry)) for one in known
-        ]
+        publications = []
+        for one in known:
+            entry, revision = stored.get(one.entry, (None, 0))
+            occurrence = replace(one.occurrence(now_ms), revision=revision)
+            publications.append(Publication(occurrence, now_ms, entry))
         deliveries = self._publisher.publish(
             publications, lambda: not self._outbound.is_over(asked_ms)
         )

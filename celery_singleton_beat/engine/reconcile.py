@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 
 from celery_singleton_beat.engine.report import Report
 from celery_singleton_beat.engine.timetable import Change, StoreClock, put_of, refused
-from celery_singleton_beat.errors import ReconcileStopped
+from celery_singleton_beat.errors import ReconcileStopped, SingletonBeatError
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.stored import Put, PutAnswer, Stored, refusal
@@ -156,6 +156,8 @@ class Reconciliation:
                 row = next(walk)
             except StopIteration:
                 return
+            except SingletonBeatError:  # it says what is wrong by itself
+                raise
             except Exception as error:
                 self._flush(pending)
                 raise ReconcileStopped(

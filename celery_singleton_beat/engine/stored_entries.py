@@ -75,15 +75,19 @@ class StoredEntries:
         store_now_ms = answer.now_ms + self._clock_ms() - asked_ms
         return max(min(known, default=store_now_ms + self._pace.poll_ms) - store_now_ms, 0)
 
-    def known(self, names: Sequence[str]) -> dict[str, Entry]:
-        """Read stored entries by their names; what is not there, or not usable, is left out."""
+    def known(self, names: Sequence[str]) -> dict[str, tuple[Entry, int]]:
+        """Read stored entries and their revisions; what is not there, stopped or not usable, not.
+
+        Raises:
+            StoreError: the store did not answer.
+        """
         if not names:
             return {}
         found = {}
         for name, kept in zip(names, self._store.kept(names), strict=True):
-            if kept is not None:
+            if kept is not None and kept.card.is_on:
                 try:
-                    found[name] = Entry.from_json(kept.card.definition)
+                    found[name] = Entry.from_json(kept.card.definition), kept.card.revision
                 except EntryError as error:
                     self._events.emit(happened.EntrySetAside(name, str(error)))
         return found

@@ -20,7 +20,7 @@ from celery_singleton_beat.errors import (
 )
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
-from celery_singleton_beat.protocol.entry import Timing
+from celery_singleton_beat.protocol.entry import DAY_MS, Timing
 from celery_singleton_beat.protocol.gap import min_gap_ms
 from celery_singleton_beat.protocol.limits import TenantLimits
 from celery_singleton_beat.protocol.preview import upcoming
@@ -31,6 +31,8 @@ from celery_singleton_beat.store.port import Store
 from celery_singleton_beat.store.timetable_port import Kept, Page
 
 _ASK_AGAIN_MS: Final = 60_000
+_CANCELLED_MS: Final = 2 * DAY_MS
+"""So long it is remembered what was cancelled: no message of default windows may begin later."""
 _MARGIN_MS: Final = 50
 
 
@@ -75,6 +77,12 @@ class TimetableEngine:
         """Store entries, each for itself."""
         now_ms = self._clock.now_ms()
         return self._store.put([put_of(entry, change, now_ms) for entry in entries], self._quota)
+
+    def cancel_queued(self, name: str, revision: int) -> None:
+        """Let nothing begin of an entry that was published by an earlier revision."""
+        kept = next((kept for _, kept in self.kept([name])), None)
+        own_ms = None if kept is None else Entry.from_json(kept.card.definition).dedupe_window_ms
+        self._store.cancel_queued(name, revision, max(_CANCELLED_MS, 2 * (own_ms or 0)))
 
     def kept(self, names: Iterable[str]) -> Iterator[tuple[str, Kept]]:
         """Read entries; those that are not there are left out."""

@@ -58,13 +58,19 @@ class Work(NamedTuple):
     @classmethod
     def of_asked(cls, claim: AskedClaim, entry: Entry | None, timing: Timing, now_ms: int) -> Work:
         """Plan a claim on a request: its id is the cause of what it publishes."""
-        request, asked, slot, _, portion = claim
+        request, asked, slot, card, portion = claim
         timing = timing_asked(timing)
         planned = plan_asked(timing, request, asked, slot, portion=portion, now_ms=now_ms)
-        return cls(Claim(asked.entry, slot), timing, planned, entry, cause=request)
+        revision = card.revision if card else 0
+        return cls(Claim(asked.entry, slot), timing, planned, entry, revision, request)
 
     def publications(self, now_ms: int) -> Iterator[Publication]:
-        return (Publication(occurrence, now_ms, self.entry) for occurrence in self.plan.publish)
+        for occurrence in self.plan.publish:
+            if self.entry is None:
+                yield Publication(occurrence, now_ms)
+            else:
+                dated = replace(occurrence, revision=self.revision)
+                yield Publication(dated, now_ms, self.entry)
 
     def published(
         self, deliveries: Sequence[Delivery], now_ms: int, replica: str

@@ -48,6 +48,23 @@ Which timetable counts
     goes on with the next occurrence; what was due while it was away is not
     caught up.
 
+Stored entries
+    An entry may also live in the store, where it is put, changed, paused and
+    removed at run time (``stored``, ``definition``). Any replica may claim it,
+    whatever configuration governs, and it is planned and published by the
+    definition that the claim hands out. Every change gives it a new *revision*
+    and never touches a live hold; who holds the slot learns of the change when it
+    settles. Nothing fires by being saved, enabled or resumed: an entry is planned
+    from its last change on, and what was due before it was resumed is passed over.
+    Entries belong to tenants, and tenants with something due take turns
+    (``tenant``), so that none waits behind another's backlog.
+
+Overlap and delivery
+    An entry may ask that nothing is sent while the run before is queued or runs
+    (``overlap``): then the run's record decides, when the occurrence is claimed.
+    One that is delivered *at most once* moves its slot on before it is published,
+    and what goes wrong after that is told, and not repeated.
+
 When
     Time is an argument, integer milliseconds since the Unix epoch, and in
     production it is the store's. No function here asks a clock. Intervals count
@@ -105,7 +122,8 @@ What is promised
     for longer than its hold, between publishing and settling) bears the same
     task id; a ``SingletonTask`` recognises it, any other task runs again. An
     occurrence that cannot be sent for a reason of its own (arguments, encoding,
-    routing) is reported and given up after three attempts.
+    routing) is reported and given up after three attempts. What is claimed after
+    a change of a stored entry has returned shows the state after it.
 4.  **Execution.** Until its window is over, an occurrence of a ``SingletonTask``
     has at most one completed run, provided that its end could be recorded before
     its lease was over or within its notice. One run at a time has a lock key. A

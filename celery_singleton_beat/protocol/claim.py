@@ -16,11 +16,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.codec import ABSENT, join, split
 from celery_singleton_beat.protocol.history import Told
+
+MOST_CLAIMS: Final = 1000
+"""So much is claimed at once at most: one script must carry it."""
 
 
 @dataclass(frozen=True, slots=True)

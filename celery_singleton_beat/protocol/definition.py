@@ -45,6 +45,7 @@ _DURATIONS: Final = (
 _MOMENTS: Final = ("start", "end")
 
 _DEFAULTS: Final = Defaults()
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,10 +176,7 @@ class Entry:
     def to_json(self) -> str:
         """The definition: canonical, compact, without what is as by default."""
         if self._text is None:
-            text = json.dumps(
-                self.to_data(), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-            )
-            object.__setattr__(self, "_text", text)
+            object.__setattr__(self, "_text", _ENCODER.encode(self.to_data()))
         return cast("str", self._text)
 
     def to_data(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ kind                   happened
 ``dispatch_failed``    the entry could not be sent; the note says why
 ``published_again``    nobody had begun it by its start deadline
 ``asked``              somebody asked for a run or a backfill; the note is its id
-``cancelled``          somebody cancelled that
+``called_off``         somebody cancelled that
 ``dropped``            it cannot be: its entry was removed, or no replica knows it
 ``started``            a body began; the note is its lock key
 ``succeeded``          a body ended well
@@ -22,6 +22,7 @@ kind                   happened
 ``interrupted``        a body ended before its time
 ``skipped``            its key was held
 ``spent``              its key had had its run of the interval
+``cancelled``          its entry was changed, and what was queued before was cancelled
 ``refused``            its window was over
 ``given up``           its workers died too often
 ``discarded``          its message was expired, revoked or of no known task
@@ -49,7 +50,12 @@ from celery_singleton_beat.protocol.run import (
 if TYPE_CHECKING:
     from celery_singleton_beat.protocol.lease import Held
 
-_CLOSES = (Outcome.SKIPPED.value, Outcome.SPENT.value, Outcome.GIVEN_UP.value)
+_CLOSES = (
+    Outcome.SKIPPED.value,
+    Outcome.SPENT.value,
+    Outcome.GIVEN_UP.value,
+    Outcome.CANCELLED.value,
+)
 
 
 class Fact(NamedTuple):

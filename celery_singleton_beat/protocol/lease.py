@@ -40,11 +40,16 @@ Record = TypeVar("Record", Run, Lock)
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The records of one attempt, as a step finds or leaves them."""
+    """The records of one attempt, as a step finds or leaves them.
+
+    What was queued by an earlier revision of its entry than ``least_revision``
+    shall not begin any more.
+    """
 
     run: Run | None
     lock: Lock | None
     spent: Spent | None = None
+    least_revision: int = 0
 
 
 def begin(
@@ -55,7 +60,7 @@ def begin(
     ``token`` is the fencing number that it gets. With ``close_if_busy`` a run
     that finds its key held is recorded as skipped, for good.
     """
-    run, verdict = _meet_run(_live(held.run, now_ms), held.spent, attempt, now_ms)
+    run, verdict = _meet_run(_live(held.run, now_ms), held, attempt, now_ms)
     if verdict is not None:
         return replace(held, run=run or held.run), verdict
     lock, verdict = _meet_lock(held.lock, run, attempt, now_ms)
@@ -153,20 +158,18 @@ _REPEATED = {
     Outcome.SKIPPED.value: Begun.BUSY,
     Outcome.SPENT.value: Begun.SPENT,
     Outcome.GIVEN_UP.value: Begun.GIVEN_UP,
+    Outcome.CANCELLED.value: Begun.CANCELLED,
 }
 
 
 def _meet_run(
-    run: Run | None, spent: Spent | None, attempt: Attempt, now_ms: int
+    run: Run | None, held: Held, attempt: Attempt, now_ms: int
 ) -> tuple[Run | None, Begun | None]:
     """Judge by the run's own record; None: it says nothing against it."""
     verdict: Begun | None = None
     if run is None:
-        if 0 < attempt.not_after_ms < now_ms:
-            verdict = Begun.REFUSED
-        elif attempt.once_ms and spent and spent.is_in_interval_of(now_ms, attempt.once_ms):
-            return _closed(None, attempt, Outcome.SPENT, now_ms), Begun.SPENT
-    elif run.state is State.DONE:
+        return _meet_none(held, attempt, now_ms)
+    if run.state is State.DONE:
         is_repeat = run.holder == attempt.holder
         verdict = _REPEATED.get(run.outcome, Begun.DONE) if is_repeat else Begun.DONE
     elif attempt.attempt < run.attempt and not _is_before_retry(run, attempt):
@@ -181,6 +184,18 @@ def _meet_run(
         elif 0 < attempt.max_starts <= run.starts - attempt.attempt:
             return _closed(run, attempt, Outcome.GIVEN_UP, now_ms), Begun.GIVEN_UP
     return run, verdict
+
+
+def _meet_none(held: Held, attempt: Attempt, now_ms: int) -> tuple[Run | None, Begun | None]:
+    """Judge a run that nothing is known of."""
+    spent = held.spent
+    if 0 < attempt.not_after_ms < now_ms:
+        return None, Begun.REFUSED
+    if 0 < attempt.revision < held.least_revision:
+        return _closed(None, attempt, Outcome.CANCELLED, now_ms), Begun.CANCELLED
+    if attempt.once_ms and spent and spent.is_in_interval_of(now_ms, attempt.once_ms):
+        return _closed(None, attempt, Outcome.SPENT, now_ms), Begun.SPENT
+    return None, None
 
 
 def _is_before_retry(run: Run, attempt: Attempt) -> bool:

@@ -23,6 +23,7 @@ class Occurrence:
     it, where one was dispatched. After ``not_after_ms``, which is ``window_ms``
     after the publish, a message for it is refused by the worker, because its run
     record may be gone. Of one that ``is_awaited`` the beats want to see the begin.
+    ``revision`` is that of the stored entry by which it was published (0: it is none).
     """
 
     entry: str
@@ -32,6 +33,7 @@ class Occurrence:
     not_after_ms: int = 0
     window_ms: int = 0
     is_awaited: bool = False
+    revision: int = 0
 
     def task_id(self, prefix: str) -> str:
         """Tell the Celery task id of this occurrence: every publish of it bears the same.
@@ -60,6 +62,8 @@ class Occurrence:
             header["cause"] = self.cause
         if self.is_awaited:
             header["awaited"] = True
+        if self.revision:
+            header["revision"] = self.revision
         return header
 
     @classmethod
@@ -74,10 +78,20 @@ class Occurrence:
         not_after_ms, window_ms = header.get("not_after_ms", 0), header.get("window_ms", 0)
         if not (_is_time(scheduled_ms) and _is_time(not_after_ms) and _is_time(window_ms)):
             return None
-        if previous_ms is not None and not _is_time(previous_ms):
+        revision = header.get("revision", 0)
+        if not _is_time(revision) or not (previous_ms is None or _is_time(previous_ms)):
             return None
         is_awaited = header.get("awaited") is True
-        return cls(entry, scheduled_ms, cause, previous_ms, not_after_ms, window_ms, is_awaited)
+        return cls(
+            entry,
+            scheduled_ms,
+            cause,
+            previous_ms,
+            not_after_ms,
+            window_ms,
+            is_awaited,
+            revision,
+        )
 
 
 def _is_time(value: object) -> TypeGuard[int]:

@@ -39,6 +39,7 @@ class Outcome(Enum):
     INTERRUPTED = "interrupted"
     SPENT = "spent"
     GIVEN_UP = "given up"
+    CANCELLED = "cancelled"
     DISCARDED = "discarded"
 
 
@@ -52,6 +53,7 @@ class Begun(Enum):
     BUSY = "BUSY"  # another run holds the key
     SPENT = "SPENT"  # this key has had its run of this interval
     GIVEN_UP = "GIVEN_UP"  # its workers died as often as it may be begun
+    CANCELLED = "CANCELLED"  # its entry was changed, and what was queued before shall not run
     REFUSED = "REFUSED"  # too late: the run's record may be gone
     WAIT = "WAIT"  # live holders first: the store has forgotten everything, or a lease just ended
 
@@ -183,6 +185,7 @@ class Attempt:
     that ends sooner; it stays held between retries (``holds_retries``); of a run
     whose workers died ``max_starts`` times no more is heard; ``message`` is what
     beats publish again if its worker dies. 0, False and "" mean: not asked for.
+    ``revision`` is that of the stored entry by which it was published.
     """
 
     run: str
@@ -201,3 +204,4 @@ class Attempt:
     holds_retries: bool = False
     max_starts: int = 0
     message: str = ""
+    revision: int = 0

@@ -25,14 +25,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT, clean, join, split
 from celery_singleton_beat.protocol.tenant import Quota, Tenant
-
-MOST_CLAIMS: Final = 1000
-"""So much is claimed at once at most: one script must carry it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,9 @@ class AskedStore(Protocol):
     def settle_asked(self, settlements: Sequence[Settlement]) -> list[Settled]:
         """End holds on requests: move them on, or leave them for later."""
 
-    def cancel(self, requests: Sequence[str], by: str = "", *, dropped: bool = False) -> list[bool]:
+    def cancel_asked(
+        self, requests: Sequence[str], by: str = "", *, dropped: bool = False
+    ) -> list[bool]:
         """Close requests; tell which were open. One that is ``dropped`` cannot be dispatched."""
 
     def open_requests(self, cursor: str = "") -> RequestPage:

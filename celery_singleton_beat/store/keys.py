@@ -29,6 +29,7 @@ key               type     holds
 ``source:S``      zset     stored entry of source S -> the highest mark it was put with
 ``took:R``        string   what replica R claimed of stored entries with its last request
 ``queued``        zset     published run -> until when it counts as queued, if it does not begin
+``cancelled:E``   string   the revision of stored entry E before which what is queued is refused
 ``asked``         zset     request for runs of a stored entry -> when to look at it (ms)
 ``asked:C``       zset     the same, for entries of the configuration (C: ``config``)
 ``asks``          hash     request -> what is asked for
@@ -96,6 +97,9 @@ class Keys:
 
     def last(self, replica: str) -> str:
         return f"{self.prefix}:last:{replica}"
+
+    def cancelled(self, entry: str) -> str:
+        return f"{self.prefix}:cancelled:{entry}"
 
     def took(self, replica: str) -> str:
         return f"{self.prefix}:took:{replica}"

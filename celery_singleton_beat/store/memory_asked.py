@@ -18,10 +18,10 @@ from celery_singleton_beat.protocol.asked import (
     settle_asked,
     stopped_by,
 )
-from celery_singleton_beat.protocol.claim import Settled, Settlement, take
+from celery_singleton_beat.protocol.claim import MOST_CLAIMS, Settled, Settlement, take
 from celery_singleton_beat.protocol.codec import ABSENT, clean
 from celery_singleton_beat.protocol.history import Fact
-from celery_singleton_beat.protocol.stored import MOST_CLAIMS, Card
+from celery_singleton_beat.protocol.stored import Card
 from celery_singleton_beat.protocol.tenant import MINUTE_MS, Quota, allowance, spend
 from celery_singleton_beat.store.asked_port import (
     AskedAnswer,
@@ -100,10 +100,12 @@ class MemoryAsked(MemoryTenants):
                 verdicts.append(verdict)
             return verdicts
 
-    def cancel(self, requests: Sequence[str], by: str = "", *, dropped: bool = False) -> list[bool]:
+    def cancel_asked(
+        self, requests: Sequence[str], by: str = "", *, dropped: bool = False
+    ) -> list[bool]:
         with self._guard:
             now_ms = self._enter()
-            kind = "dropped" if dropped else "cancelled"
+            kind = "dropped" if dropped else "called_off"
             return [self._drop(request, kind, clean(by), now_ms) for request in requests]
 
     def open_requests(self, cursor: str = "") -> RequestPage:  # noqa: ARG002  one page

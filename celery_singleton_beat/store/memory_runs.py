@@ -201,7 +201,8 @@ class MemoryRuns(MemoryCore):
     def _held(self, attempt: Attempt, now_ms: int) -> Held:
         state = self._state
         lock = self._lock(attempt.key, now_ms)
-        return Held(state.runs.get(attempt.run), lock, state.spent.get(attempt.key))
+        spent, least = state.spent.get(attempt.key), state.cancelled.get(attempt.entry, 0)
+        return Held(state.runs.get(attempt.run), lock, spent, least)
 
     def _lock(self, name: str, now_ms: int) -> Lock | None:
         lock = self._state.locks.get(name)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from celery_singleton_beat.protocol.awaited import Awaited, is_lost
 from celery_singleton_beat.protocol.claim import (
+    MOST_CLAIMS,
     Adopted,
     Claim,
     Settled,
@@ -187,10 +188,11 @@ class MemorySlots(MemorySettling):
 
     def _take(self, request: ClaimRequest, now_ms: int) -> tuple[Claim, ...]:
         state = self._state
-        for name in first_due(state.held, now_ms, request.limit):
+        limit = min(request.limit, MOST_CLAIMS)
+        for name in first_due(state.held, now_ms, limit):
             del state.held[name]
             state.due[name] = state.slots[name].due_ms
-        names = first_due(state.due, now_ms, request.limit)
+        names = first_due(state.due, now_ms, limit)
         claims, first = [], 0
         for name in names:
             fence = self._next_fence(now_ms)

@@ -50,6 +50,7 @@ class State:
     queued: dict[str, int] = field(default_factory=dict)
     begun_ms: dict[str, int] = field(default_factory=dict)
     latest_ms: dict[str, int] = field(default_factory=dict)
+    cancelled: dict[str, int] = field(default_factory=dict)
     spent: dict[str, Spent] = field(default_factory=dict)
     crashable: dict[str, int] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
 
-from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot, take
+from celery_singleton_beat.protocol.claim import MOST_CLAIMS, Settled, Settlement, Slot, take
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.stored import (
-    MOST_CLAIMS,
     Card,
     Put,
     PutAnswer,
@@ -166,6 +165,12 @@ class MemoryTimetable(MemoryAsked):
             now_ms = self._enter()
             self._set_tenant(tenant, replace(self._tenant(tenant), quota=quota))
             self._retune(tenant, now_ms)
+
+    def cancel_queued(self, entry: str, revision: int, keep_ms: int) -> None:  # noqa: ARG002  for ever
+        with self._guard:
+            self._enter()
+            known = self._state.cancelled.get(entry, 0)
+            self._state.cancelled[entry] = max(known, revision)
 
     def mark(self) -> int:
         with self._guard:

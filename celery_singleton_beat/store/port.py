@@ -45,7 +45,10 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """A replica reports, and asks for up to ``limit`` due slots, to hold for ``hold_ms``."""
+    """A replica reports, and asks for up to ``limit`` due slots, to hold for ``hold_ms``.
+
+    It gets ``MOST_CLAIMS`` at most, and asks again for what is left.
+    """
 
     replica: str
     digest: str

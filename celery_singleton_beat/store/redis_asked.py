@@ -79,12 +79,14 @@ class RedisAsked(RedisScripts):
             verdicts += map(Settled, answer)
         return verdicts
 
-    def cancel(self, requests: Sequence[str], by: str = "", *, dropped: bool = False) -> list[bool]:
-        about = (self._history, "dropped" if dropped else "cancelled", clean(by))
+    def cancel_asked(
+        self, requests: Sequence[str], by: str = "", *, dropped: bool = False
+    ) -> list[bool]:
+        about = (self._history, "dropped" if dropped else "called_off", clean(by))
         return [
             bool(was_open)
             for batch in batches(requests)
-            for was_open in self._call("cancel", self._asking, (*about, *batch))
+            for was_open in self._call("cancel_asked", self._asking, (*about, *batch))
         ]
 
     def open_requests(self, cursor: str = "") -> RequestPage:

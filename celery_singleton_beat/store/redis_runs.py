@@ -28,10 +28,11 @@ class RedisRuns(RedisScripts):
 
     def begin(self, attempt: Attempt, *, close_if_busy: bool, grace_ms: int) -> BeginAnswer:
         told, more_keys, args = self._told(attempt), [], ""
-        if attempt.once_ms or attempt.max_starts or attempt.message:
+        if attempt.once_ms or attempt.max_starts or attempt.message or attempt.revision:
             # What few tasks ask for; all others need not pay for it.
-            more_keys = [self.keys.spent(attempt.key)]
-            args = "," + as_json((attempt.once_ms, attempt.max_starts, attempt.message))
+            more_keys = [self.keys.spent(attempt.key), self.keys.cancelled(attempt.entry)]
+            asked = (attempt.once_ms, attempt.max_starts, attempt.message, attempt.revision)
+            args = "," + as_json(asked)
         now_ms, verdict, token, wait_ms, starts, owner = self._send(
             "begin",
             self._head("begin", _FIRST, 2 + len(more_keys)) + told.keys + packed(*more_keys),

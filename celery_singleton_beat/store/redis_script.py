@@ -48,12 +48,13 @@ _PARTS: Final = {
     "names": ("prelude", "timetable", "names"),
     "tenants": ("prelude", "timetable", "tenants"),
     "allow": ("prelude", "timetable", "allow"),
+    "cancel": ("prelude", "cancel"),
     "mark": ("prelude", "timetable", "mark"),
     "unmarked": ("prelude", "timetable", "unmarked"),
     "ask": ("prelude", "timetable", "asking", "ask"),
     "claim_asked": ("prelude", "timetable", "asking", "claim_asked"),
     "settle_asked": ("prelude", "timetable", "asking", "settling", "settle_asked"),
-    "cancel": ("prelude", "timetable", "asking", "cancel"),
+    "cancel_asked": ("prelude", "timetable", "asking", "cancel_asked"),
     "open_requests": ("prelude", "timetable", "asking", "open_requests"),
 }
 

@@ -120,6 +120,10 @@ class RedisTimetable(RedisScripts):
         about = (tenant, int(quota is not None), *(quota or Quota()))
         self._call("allow", self.keys.timetable, about)
 
+    def cancel_queued(self, entry: str, revision: int, keep_ms: int) -> None:
+        keys = self.keys
+        self._call("cancel", (keys.meta, keys.cancelled(entry)), (revision, keep_ms))
+
     def mark(self) -> int:
         return int(self._call("mark", self.keys.timetable, ())[0])
 

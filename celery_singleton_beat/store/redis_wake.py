@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _REST_SECONDS: Final = 5.0
 """After the server could not be listened to, it is not tried again for so long."""
 
+_GAP_SECONDS: Final = 0.05
+"""What is said within so long of what was heard last is heard together: whoever changes a
+thousand entries does not have every replica look a thousand times."""
+
 
 class Wake:
     """Listens to one channel on a connection of its own."""
@@ -28,6 +32,7 @@ class Wake:
         self._connection: Any = None
         self._pid = 0
         self._rests_until = 0.0
+        self._heard = 0.0
 
     def wait(self, seconds: float) -> bool:
         """Wait until something is said, at most so long; False at once if nothing can be heard."""
@@ -35,8 +40,9 @@ class Wake:
             return False
         try:
             connection = self._listening()
+            until = time.monotonic() + seconds
             if connection.can_read(timeout=seconds):
-                connection.read_response()
+                self._gather(until)
                 while connection.can_read(timeout=0):
                     connection.read_response()
         except LINE_ERRORS:
@@ -44,6 +50,11 @@ class Wake:
             self._rests_until = time.monotonic() + _REST_SECONDS
             return False
         return True
+
+    def _gather(self, until: float) -> None:
+        """Let more be said first if something was just heard, but not past a time."""
+        time.sleep(max(min(self._heard + _GAP_SECONDS, until) - time.monotonic(), 0))
+        self._heard = time.monotonic()
 
     def close(self) -> None:
         """Stop listening. It can be used again."""
@@ -53,9 +64,10 @@ class Wake:
 
     def _listening(self) -> Any:
         if self._connection is None or self._pid != os.getpid():
-            connection = self._wire.new_connection()
+            # Kept before it is of use, so that it is closed where it cannot be.
+            connection = self._connection = self._wire.new_connection()
+            self._pid = os.getpid()
             connection.connect()
             connection.send_command("SUBSCRIBE", self._channel)
             connection.read_response()
-            self._connection, self._pid = connection, os.getpid()
         return self._connection

@@ -115,6 +115,9 @@ class TimetableStore(Protocol):
     def allow(self, tenant: str, quota: Quota | None) -> None:
         """Give a tenant a quota of its own, or the default again."""
 
+    def cancel_queued(self, entry: str, revision: int, keep_ms: int) -> None:
+        """Let nothing begin that was published by an earlier revision; remember it so long."""
+
     def mark(self) -> int:
         """Give a number that is greater than every one before."""
 

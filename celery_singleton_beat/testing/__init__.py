@@ -13,6 +13,7 @@ from typing import Final
 
 from celery_singleton_beat.store.port import Store
 from celery_singleton_beat.testing.awaited_checks import AWAITED_CHECKS
+from celery_singleton_beat.testing.change_checks import CHANGE_CHECKS
 from celery_singleton_beat.testing.crash_checks import CRASH_CHECKS
 from celery_singleton_beat.testing.discard_checks import DISCARD_CHECKS
 from celery_singleton_beat.testing.fleet_checks import FLEET_CHECKS
@@ -28,6 +29,7 @@ from celery_singleton_beat.testing.slot_checks import SLOT_CHECKS
 from celery_singleton_beat.testing.source_checks import SOURCE_CHECKS
 from celery_singleton_beat.testing.tenant_checks import TENANT_CHECKS
 from celery_singleton_beat.testing.timetable_checks import TIMETABLE_CHECKS
+from celery_singleton_beat.testing.turn_checks import TURN_CHECKS
 
 __all__ = [
     "CHECKS",
@@ -54,7 +56,9 @@ CHECKS: Final[tuple[Check, ...]] = (
     *OVERLAP_CHECKS,
     *TIMETABLE_CHECKS,
     *HOLD_CHECKS,
+    *CHANGE_CHECKS,
     *TENANT_CHECKS,
+    *TURN_CHECKS,
     *SOURCE_CHECKS,
 )
 """The suite, one check at a time: what ``check_store`` runs."""

@@ -131,7 +131,42 @@ def the_record_of_a_discarded_message_is_kept_for_its_window(it: StoreUnderTest)
     equal(it.begin(replace(attempt, holder="h2")), Begun.RUN)
 
 
+def what_an_earlier_revision_queued_is_cancelled(it: StoreUnderTest) -> None:
+    old, new = it.attempt(entry="x", revision=4), it.attempt("new", entry="x", revision=5)
+    other = it.attempt("other", entry="y", revision=4)
+
+    it.store.cancel_queued("x", 5, TTL_MS)
+
+    equal(it.begin(old), Begun.CANCELLED)
+    equal(it.begin(old), Begun.CANCELLED)  # a repeat
+    equal(it.begin(replace(old, holder="h2")), Begun.DONE)
+    equal(it.begin(new), Begun.RUN)
+    it.finish(new, Outcome.SUCCEEDED)
+    equal(it.begin(other), Begun.RUN)
+
+
+def what_was_cancelled_is_not_let_go_by_an_older_word(it: StoreUnderTest) -> None:
+    it.store.cancel_queued("x", 5, TTL_MS)
+    it.store.cancel_queued("x", 3, TTL_MS)
+
+    equal(it.begin(it.attempt(entry="x", revision=4)), Begun.CANCELLED)
+
+
+def a_run_that_began_goes_on_though_its_entry_was_cancelled(it: StoreUnderTest) -> None:
+    attempt = it.attempt(entry="x", revision=4)
+    it.begin(attempt)
+    it.store.cancel_queued("x", 5, TTL_MS)
+
+    equal(it.renew(attempt), Renewed.KEPT)
+    it.finish(attempt, Outcome.RETRYING)
+
+    equal(it.begin(replace(attempt, attempt=1, holder="h2")), Begun.RUN)
+
+
 DISCARD_CHECKS = (
+    what_an_earlier_revision_queued_is_cancelled,
+    what_was_cancelled_is_not_let_go_by_an_older_word,
+    a_run_that_began_goes_on_though_its_entry_was_cancelled,
     a_discarded_message_never_begins,
     a_discard_never_touches_a_run_that_lives,
     a_discard_gives_notice_to_a_holder_that_was_cut_off,

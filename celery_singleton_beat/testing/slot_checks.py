@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from celery_singleton_beat.protocol.claim import Settled, Settlement
+from celery_singleton_beat.protocol.claim import MOST_CLAIMS, Settled, Settlement
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.testing.harness import HOLD_MS, START_MS, StoreUnderTest, equal
 
@@ -122,7 +122,16 @@ def an_entry_without_a_due_time_is_never_claimed(it: StoreUnderTest) -> None:
     equal(it.store.settle("a", [Settlement("nobody", 1, gone)]), [Settled.GONE])
 
 
+def a_claim_takes_no_more_slots_than_one_step_can_carry(it: StoreUnderTest) -> None:
+    due = {f"e{number}": START_MS for number in range(MOST_CLAIMS + 5)}
+    it.plan("a", replica="r1", **due)
+
+    equal(len(it.claim(limit=10_000).claims), MOST_CLAIMS)
+    equal(len(it.claim(limit=10_000).claims), 5)
+
+
 SLOT_CHECKS = (
+    a_claim_takes_no_more_slots_than_one_step_can_carry,
     a_due_slot_is_claimed_once,
     a_claim_asked_again_is_answered_the_same,
     a_claim_asked_again_after_its_settlement_is_empty,

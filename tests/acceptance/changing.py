@@ -25,6 +25,7 @@ PERIODS_MS = (500, 1000, 2000)
 JITTERS_S = (0.0, 0.0, 0.4)
 TENANTS = ("", "t1", "t2")
 MOST = 40
+LOST, PASSED_OVER = "lost", "passed over"
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Known:
                 return "replaced"
             was_off = was_off or not state.is_on
         if was_off:
-            return "passed over" if self.now.is_on else "stopped"
+            return PASSED_OVER if self.now.is_on else "stopped"
         return ""
 
     def _possible(self, claimed_ms: int) -> Iterator[tuple[int, State]]:
@@ -319,6 +320,10 @@ class Ledger:
         for key, (one, at_ms, span) in self._due.items():
             if key in ended:
                 continue
+            if key in published:
+                # Removed between its publish and its recall: the broker had lost its message.
+                found[key] = LOST if one.now.is_there else "gone with its message"
+                continue
             fate = one.excuse(at_ms, span)
             is_recorded = any(
                 told["entry"] == one.name
@@ -326,13 +331,13 @@ class Ledger:
                 and told["by_ms"] is None
                 for told in missed
             )
-            if fate == "passed over" and not is_recorded:
-                fate = ""
-            if fate and key in published:
-                # Removed between its publish and its recall: the broker had lost its message.
-                fate = "gone with its message" if fate == "removed" else ""
-            found[key] = fate or "lost"
+            found[key] = LOST if fate == PASSED_OVER and not is_recorded else fate or LOST
         return found
+
+    def told(self, key: str) -> str:
+        """An occurrence and all that was done to its entry."""
+        one, _, span = self._due[key]
+        return "\n  ".join([f"{key} {span}", *map(repr, one.states)])
 
     def strange(self, facts: list[dict[str, Any]]) -> list[str]:
         """Runs of what could not be claimed: stopped, changed or never due at that time."""

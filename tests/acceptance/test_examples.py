@@ -6,6 +6,8 @@ import importlib.util
 import os
 import re
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -13,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from celery import Celery
 
-from celery_singleton_beat import SingletonScheduler
+from celery_singleton_beat import SingletonScheduler, Timetable
 from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.protocol.spec import spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from celery import Celery
 
     from tests.rig.processes import CeleryRig, Proc
 
@@ -58,6 +60,19 @@ def load(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> Callable[[str], Cel
         return app
 
     return load
+
+
+@pytest.fixture
+def run_code(redis_url: str, tmp_path: Path) -> Callable[..., None]:
+    """A runner of lines of Python beside the examples, on the same Redis, in the same folder."""
+
+    def run_code(*lines: str) -> None:
+        paths = os.pathsep.join([str(ROOT), str(EXAMPLES)])
+        env = {**os.environ, "REDIS_URL": redis_url, "PYTHONPATH": paths}
+        command = [sys.executable, "-c", "\n".join(lines)]
+        subprocess.run(command, check=True, cwd=tmp_path, env=env)
+
+    return run_code
 
 
 def test_every_example_is_run_here() -> None:
@@ -182,6 +197,69 @@ def test_a_frozen_holders_late_write_is_refused(
     assert rows == [("apples", f"as counted by {successor.name}@rig", new)]
 
 
+def test_the_table_of_sqlalchemy_is_what_is_planned(
+    start: Callable[[str], CeleryRig], run_code: Callable[..., None], redis_url: str
+) -> None:
+    """S2-10, S2-12: the database is the source of truth."""
+    rig = start("reconcile_sqlalchemy")
+    fields = "customer='', cron='* * * * * *'"
+    run_code(
+        "import reconcile_sqlalchemy as crm",
+        "crm.create_table()",
+        "with crm.Session(crm.database) as session, session.begin():",
+        f"    session.add(crm.Schedule(id='each second', payload={{'n': 1}}, {fields}))",
+        "    session.add(crm.Schedule(id='nightly', customer='acme', cron='0 2 * * *'))",
+        "    session.add(crm.Schedule(id='wrong', customer='acme', cron='0 25 * * *'))",
+    )
+    worker = rig.worker()
+    rig.run("call", "crm.reconcile", name="call reconcile").wait_ended(30)
+    worker.wait_for(r"crm-db: 3 rows, 2 added, .* 1 refused", 60)
+    planned = {known.name for known in Timetable(Celery("crm", broker=redis_url)).entries()}
+    rig.beat()
+    worker.wait_for(r"report of \{'n': 1\}", 60)
+
+    run_code(
+        "import reconcile_sqlalchemy as crm",
+        "with crm.Session(crm.database) as session, session.begin():",
+        "    session.delete(session.get(crm.Schedule, 'each second'))",
+    )
+    rig.run("call", "crm.reconcile", name="call again").wait_ended(30)
+    worker.wait_for(r"crm-db: 2 rows, .* 1 removed", 60)
+    left = {known.name for known in Timetable(Celery("crm", broker=redis_url)).entries()}
+
+    assert planned == {"each second", "nightly"}
+    assert left == {"nightly"}
+    assert "wrong is not planned: entry 'wrong'" in worker.output
+
+
+def test_djangos_model_is_followed_at_once_and_reconciled(
+    start: Callable[[str], CeleryRig], run_code: Callable[..., None], redis_url: str
+) -> None:
+    """S2-13, S2-15: events after the commit; S2-12: reconcile heals what no event told of."""
+    rig = start("reconcile_django")
+    timetable = Timetable(Celery("crm", broker=redis_url))
+    run_code(
+        "import reconcile_django as crm",
+        "crm.create_table()",
+        "crm.Schedule.objects.create(customer='', cron='* * * * * *', payload={'n': 1})",
+        "gone = crm.Schedule.objects.create(customer='acme', cron='0 2 * * *')",
+        "lost = crm.Schedule.objects.create(customer='acme', cron='0 3 * * *')",
+        "gone.delete()",
+        "crm.Schedule.objects.filter(pk=lost.pk).update(cron='0 4 * * *')",
+    )
+    followed = {known.name: known.entry.recurrence for known in timetable.entries()}
+    worker = rig.worker()
+    rig.beat()
+    worker.wait_for(r"report of \{'n': 1\}", 60)
+
+    rig.run("call", "crm.reconcile", name="call reconcile").wait_ended(30)
+    worker.wait_for(r"crm-db: 2 rows, 0 added, 1 changed, 1 unchanged, 0 removed", 60)
+
+    assert sorted(followed) == ["crm:1", "crm:3"]
+    assert followed["crm:3"] == spec_of("0 3 * * *")
+    assert timetable.get("crm:3").entry.recurrence == spec_of("0 4 * * *")
+
+
 def superseded(beats: list[Proc], entry: str, period_ms: int) -> set[datetime]:
     """What beats that have ended said they left out: a machine may stand still for a while."""
     said = "\n".join(line for beat in beats for line in beat.lines)
@@ -191,6 +269,38 @@ def superseded(beats: list[Proc], entry: str, period_ms: int) -> set[datetime]:
         for first_ms, last_ms in spans
         for at_ms in range(int(first_ms), int(last_ms) + 1, period_ms)
     }
+
+
+def test_customers_order_pause_and_cancel_while_everything_runs(
+    start: Callable[[str], CeleryRig], redis_url: str
+) -> None:
+    """S2-02, S2-03, S2-04, S2-14: each command a process of its own."""
+    rig = start("timetable")
+    worker = rig.worker()
+    for beat in (rig.beat(), rig.beat()):
+        beat.wait_for(GOVERNS, 60)
+
+    def say(*words: str) -> str:
+        environment = {**os.environ, "REDIS_URL": redis_url, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, str(EXAMPLES / "timetable.py"), *words]
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    ordered = [say("order", "acme", f"https://{n}.example", "5") for n in range(4)]
+    worker.wait_for(r"checking https://0\.example for acme:https://0\.example", 30)
+    too_often = say("order", "other", "https://o.example", "4")
+    say("pause", "acme", "invoice overdue")
+    paused = say("show", "acme")
+    say("resume", "acme")
+    resumed_at = len(worker.lines)
+    worker.wait_for(r"checking https://2\.example", 30, since=resumed_at)
+    gone = [say("cancel", "acme", "https://2.example") for _ in range(2)]
+
+    assert [answer[:2] == "no" for answer in ordered] == [False, False, False, True]
+    assert "max_entries" in ordered[3]
+    assert "4 seconds apart, and 5 are the least" in too_often
+    assert paused.count("invoice overdue") == 3
+    assert gone == ["gone\n", "there was none\n"]
 
 
 def planned_times(app: Celery, *entries: str) -> list[datetime]:

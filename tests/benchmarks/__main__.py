@@ -16,6 +16,7 @@ from tests.benchmarks import (
     lateness,
     older_celery,
     peers_rate,
+    reconcile_rate,
     renewal,
     startup,
     takeover,
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, tuple[Callable[[Bench], list[Table]], str | None]] = {
     "task-cost": (task_cost.run, task_cost.__doc__),
     "task-peers": (task_peers.run, task_peers.__doc__),
     "renewal": (renewal.run, renewal.__doc__),
+    "reconcile": (reconcile_rate.run, reconcile_rate.__doc__),
 }
 NEEDS_LINUX = "some figures (memory, CPU of workers) are read from /proc: Linux only"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -117,10 +118,13 @@ def test_an_entry_that_is_paused_is_found_again_when_it_is_resumed(
     evict(client, "stored")
 
     assert it.card("a").is_paused
+    assert it.slot("a") == Slot("", ABSENT, START_MS, last_ms=START_MS)
     it.resume("a")
 
     (claim,) = it.take().claims
-    assert (claim.entry, claim.slot.rule, claim.slot.last_ms) == ("a", "", START_MS)
+    fresh = Slot("", ABSENT, START_MS, last_ms=START_MS)
+    assert claim.entry == "a"
+    assert replace(claim.slot, fence=0, hold_until_ms=0) == fresh
 
 
 def test_what_was_only_paused_or_ended_is_not_looked_for(it: StoreUnderTest) -> None:
@@ -166,6 +170,20 @@ def test_an_entry_that_is_in_the_index_of_another_tenant_is_claimed_once(
 
     assert sorted(it.taken()) == ["a", "b", "c"]
     assert it.taken() == []
+
+
+def test_an_index_that_is_wrong_is_put_right(it: StoreUnderTest, client: Any) -> None:
+    it.put("held", START_MS, tenant="t")
+    it.put("disabled", START_MS, tenant="t", is_enabled=False)
+    assert it.taken() == ["held"]
+    it.pause("a")
+    client.zadd(f"{PREFIX}:of:t", dict.fromkeys(["a", "held", "disabled"], START_MS))
+    client.zadd(f"{PREFIX}:turns", {"t": START_MS})
+
+    assert (it.taken(), it.take().next_ms) == ([], LATER_MS)
+
+    scores = client.zmscore(f"{PREFIX}:of:t", ["a", "held", "disabled"])
+    assert scores == [float("inf"), START_MS + HOLD_MS, float("inf")]
 
 
 @pytest.mark.parametrize("record", ["", "junk", "2|1|2|3|1|0|t|crm|||{}", "1|1|x|3|1|0|t||||{}",
@@ -218,8 +236,8 @@ def test_an_unreadable_slot_is_set_aside_and_its_entry_planned_anew(
 
     assert (sorted(c.entry for c in first.claims), first.unreadable) == (["b", "c"], ("a",))
     assert client.hget(f"{PREFIX}:aside", "a") == record
-    (claim,) = it.take().claims
-    assert (claim.entry, claim.slot.rule, claim.slot.last_ms) == ("a", "", LATER_MS)
+    assert it.slot("a") == Slot("", ABSENT, LATER_MS, last_ms=LATER_MS)
+    assert it.taken() == ["a"]
 
 
 def test_an_unreadable_tenant_is_set_aside_and_counted_anew(
@@ -246,14 +264,20 @@ def test_a_name_put_again_in_a_store_that_forgot_has_no_revision_twice(
     assert it.put("a").revision > before
 
 
-def test_a_hold_of_an_evicted_slot_is_lost_and_not_confirmed(
-    it: StoreUnderTest, client: Any
-) -> None:
+@pytest.mark.parametrize("lost", ["stored", "cards"])
+def test_a_hold_of_what_was_evicted_is_gone(it: StoreUnderTest, client: Any, lost: str) -> None:
     it.clock.advance(1000)
     first = it.take().claims
-    evict(client, "stored")
+    evict(client, lost)
 
     assert {it.settle_stored(claim) for claim in first} == {Settled.GONE}
     it.clock.advance(HOLD_MS)
     assert sorted(it.take().unreadable) == ["a", "b", "c"]
-    assert sorted(it.taken()) == ["a", "b", "c"]
+    assert sorted(it.taken()) == (["a", "b", "c"] if lost == "stored" else [])
+
+
+def test_the_only_entry_is_found_again(it: StoreUnderTest, client: Any) -> None:
+    it.store.remove(["a", "b"])
+    evict(client, "turns")
+
+    assert all_claimed(it) == ["c"]

@@ -89,6 +89,16 @@ def test_rows_come_from_wherever_they_like(timetable: Timetable, rows: Any) -> N
     assert names(timetable, CRM) == ["a", "b"]
 
 
+def test_an_entry_of_another_source_is_left_as_it_is(timetable: Timetable) -> None:
+    theirs = Entry("a", "reports.run", "@daily", source="elsewhere")
+    told = theirs.to_json()
+
+    timetable.reconcile([theirs], CRM)
+
+    assert timetable.get("a").entry.source == CRM
+    assert theirs.to_json() == told
+
+
 def test_entries_of_others_are_left_alone(timetable: Timetable) -> None:
     timetable.put(Entry("by hand", "reports.run", 3600))
     timetable.reconcile([row("theirs")], "erp")

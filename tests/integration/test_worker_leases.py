@@ -70,7 +70,8 @@ def test_the_result_is_there_before_the_lease_is_freed(
 ) -> None:
     """Whoever waits for it may come too early for the key, and never too late for the result."""
     line = make_proxy(own_redis.port)
-    slowly = {"singleton_beat_socket_timeout": ENOUGH, "singleton_beat_lock_ttl": 3 * ENOUGH}
+    # No answer is given up while the result is waited for.
+    slowly = {"singleton_beat_socket_timeout": 3 * ENOUGH, "singleton_beat_lock_ttl": 3 * ENOUGH}
     shop = make_shop(singleton_beat_redis_url=f"redis://{HOST}:{line.port}/2", **slowly)
     shop.worker(pool, 1)
     run = shop.send("early", "slow", ("gate", "g"))

@@ -112,7 +112,7 @@ class Requests(Machine):
 
     @rule(found=st.lists(requests, max_size=3), dropped=st.booleans())
     def cancels(self, found: list[str], dropped: bool) -> None:
-        self.both("cancel", found, "me|", dropped=dropped)
+        self.both("cancel_asked", found, "me|", dropped=dropped)
 
     @rule(entries=st.lists(stored, max_size=2, unique=True))
     def removes(self, entries: list[str]) -> None:

@@ -213,7 +213,7 @@ class Timetables(Machine):
         )
 
 
-@pytest.mark.parametrize("histories", [150])
+@pytest.mark.parametrize("histories", [120])
 def test_lua_and_python_answer_the_same_on_every_timetable(redis_url: str, histories: int) -> None:
     """F18 and C19 rest on it: each change is one step, the same in both."""
     compare(Timetables, redis_url, histories)

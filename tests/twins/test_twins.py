@@ -41,6 +41,7 @@ attempts = st.builds(
     holds_retries=st.booleans(),
     max_starts=st.sampled_from([0, 1, 2]),
     message=st.sampled_from(["", "mes|sage"]),
+    revision=st.sampled_from([0, 1, 2]),
 )
 
 
@@ -138,6 +139,10 @@ class Twins(Machine):
     @rule(ends=st.lists(st.tuples(attempts, outcomes, steps), max_size=3))
     def finishes(self, ends: list[tuple[Attempt, Outcome, int]]) -> None:
         self.both("finish", [Ending(a, outcome, wait * STEP_MS) for a, outcome, wait in ends])
+
+    @rule(entry=st.sampled_from(["x", "z|%"]), revision=st.integers(1, 3))
+    def cancels(self, entry: str, revision: int) -> None:
+        self.both("cancel_queued", entry, revision, 600_000)
 
     @rule(attempt=attempts)
     def discards(self, attempt: Attempt) -> None:

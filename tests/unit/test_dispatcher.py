@@ -9,12 +9,13 @@ import pytest
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.publisher import Sent
+from celery_singleton_beat.events import Event
 from celery_singleton_beat.protocol.entry import CatchUp, configuration_digest
 from celery_singleton_beat.protocol.occurrence import Occurrence
 from celery_singleton_beat.protocol.run import Attempt
 from celery_singleton_beat.store.port import ClaimRequest
 from celery_singleton_beat.testing import START_MS, FakeClock, RecordingPublisher
-from tests.unit.replicas import Deployment, Flaky, timings
+from tests.unit.replicas import PACE, Deployment, Flaky, timings
 
 
 @pytest.fixture
@@ -314,3 +315,19 @@ def test_through_crashes_freezes_and_lost_answers_nothing_is_lost(
         counted = Counter(it.sent(name))
         assert sorted(counted) == multiples(range(1, last + 1))[: len(counted)]
         assert len(counted) >= last - 2
+
+
+def test_who_listens_takes_no_time_from_a_hold(it: Deployment) -> None:
+    """A log handler that stands still for longer than a hold makes nobody publish again."""
+    slow, other = it.replica(timings(60_000, "abc")), it.replica(timings(60_000, "abc"))
+    it.run(59, slow, other)
+
+    def stand_still(event: Event) -> None:
+        if isinstance(event, happened.OccurrencePublished):
+            it.clock.advance(2 * PACE.hold_ms)
+            other.tick()
+
+    slow._events.subscribe(stand_still)  # noqa: SLF001
+    it.run(1, slow)
+
+    assert Counter(occurrence.entry for occurrence in it.broker.sent) == Counter("abc")

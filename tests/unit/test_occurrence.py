@@ -25,11 +25,15 @@ def test_its_task_id_is_the_uuid5_of_what_identifies_it(
     assert task_id == str(uuid5(NAMESPACE, f"{prefix}\0{entry}\0{scheduled_ms}\0{cause}"))
 
 
-@given(entry=texts, scheduled_ms=times, previous_ms=st.none() | times, window_ms=times)
+@given(
+    entry=texts, scheduled_ms=times, previous_ms=st.none() | times, window_ms=times, revision=times
+)
 def test_a_header_brings_back_what_was_written(
-    entry: str, scheduled_ms: int, previous_ms: int | None, window_ms: int
+    entry: str, scheduled_ms: int, previous_ms: int | None, window_ms: int, revision: int
 ) -> None:
-    occurrence = Occurrence(entry, scheduled_ms, "", previous_ms, scheduled_ms, window_ms)
+    occurrence = Occurrence(
+        entry, scheduled_ms, "", previous_ms, scheduled_ms, window_ms, revision=revision
+    )
 
     assert Occurrence.from_header(occurrence.to_header()) == occurrence
 
@@ -45,6 +49,7 @@ def test_a_header_brings_back_what_was_written(
         {"previous_ms": 1.5},
         {"not_after_ms": None},
         {"window_ms": []},
+        {"revision": "1"},
     ],
 )
 def test_a_header_with_something_else_in_it_is_no_occurrence(broken: dict[str, object]) -> None:

@@ -106,7 +106,8 @@ def _row(app: Celery, name: str, definition: str | None, meta: str | None, sourc
         return Row(name, None, f"entry {name!r} of RedBeat has no definition any more")
     try:
         given = json.loads(definition, object_hook=_object)
-        last_run = json.loads(meta, object_hook=_object).get("last_run_at") if meta else None
+        told = json.loads(meta, object_hook=_object) if meta else {}
+        last_run, has_run = told.get("last_run_at"), bool(told.get("total_run_count"))
         fields = {
             "name": given.get("name") or name,
             "task": given["task"],
@@ -120,7 +121,8 @@ def _row(app: Celery, name: str, definition: str | None, meta: str | None, sourc
     except (ValueError, KeyError, TypeError, AttributeError, LookupError) as error:
         reason = f"entry {name!r} of RedBeat cannot be read ({type(error).__name__}: {error})"
         return Row(name, None, reason)
-    return carried(app, fields, last_run)
+    # RedBeat also writes there when an entry was first saved.
+    return carried(app, fields, last_run, has_run=has_run)
 
 
 def _object(data: dict[str, Any]) -> Any:

@@ -1,14 +1,15 @@
 -- begin: let a run begin, or say why not.
 -- Twin: protocol/lease.begin, protocol/epoch.grace_left_ms, protocol/history.of_begin.
 -- KEYS 1 meta, 2 locks, 3 awaited, 4 published, 5 progress, 6 history, 7 crashable,
---   8 messages, 9 run, 10 lock, 11 spent
+--   8 messages, 9 run, 10 lock, 11 spent, 12 cancelled
 -- ARGV 6-17 the attempt (lease), 18 awaited (0/1), 19 history limit, 20 close if busy (0/1),
---   21 grace ms; where its task asks for them, and otherwise nothing, nor KEYS 11: 22 once ms,
---   23 max starts, 24 message
+--   21 grace ms; where its task asks for them, and otherwise nothing, nor KEYS 11 and 12: 22
+--   once ms, 23 max starts, 24 message, 25 revision
 -- Answer: {epoch, now, verdict, token, wait ms, starts, owner of the lock}
 local name, attempt, holder = ARGV[6], tonumber(ARGV[7]), ARGV[8]
 local ttl, window, not_after = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local once, max_starts = tonumber(ARGV[22]) or 0, tonumber(ARGV[23]) or 0
+local revision = tonumber(ARGV[25]) or 0
 
 local function answer(verdict, token, wait, starts, owner)
   return cjson.encode({epoch, int(now), verdict, int(token or 0), int(wait or 0),
@@ -38,6 +39,11 @@ if not run then
     note('refused')
     return answer('REFUSED')
   end
+  local least = revision > 0 and tonumber(redis.call('GET', KEYS[12]) or '')
+  if least and revision < least then
+    close('cancelled')
+    return answer('CANCELLED')
+  end
   local spent = once > 0 and split(redis.call('GET', KEYS[11]), 1)
   spent = spent and all_numbers(spent, 1, 1)
   if spent and math.floor(spent[1] / once) >= math.floor(now / once) then
@@ -50,6 +56,7 @@ elseif run[1] == 'done' then
       return answer('BUSY', 0, lock and math.max(lock[3] - now, 0), 0, lock and lock[6])
     end
     if run[8] == 'spent' then return answer('SPENT') end
+    if run[8] == 'cancelled' then return answer('CANCELLED') end
     if run[8] == 'given up' then return answer('GIVEN_UP') end
   end
   return answer('DONE')

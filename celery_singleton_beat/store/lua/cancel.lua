@@ -1,12 +1,7 @@
--- cancel: close requests that are open.
--- Twin: MemoryAsked.cancel.
--- ARGV 6 history limit, 7 kind of the fact, 8 by, 9… requests
--- Answer: {epoch, whether it was open (0/1) …}
-local answer = {epoch}
-for i = 9, #ARGV do
-  local ask = read_ask(redis.call('HGET', ASKS, ARGV[i]))
-  local is_open = ask and redis.call('ZSCORE', index_of(ask), ARGV[i])
-  if is_open then drop(ARGV[i], ask, ARGV[7], ARGV[8], ARGV[6]) end
-  answer[#answer + 1] = is_open and 1 or 0
-end
-return cjson.encode(answer)
+-- cancel: refuse what was queued by earlier revisions of an entry.
+-- KEYS 1 meta, 2 cancelled
+-- ARGV 6 revision, 7 for how long (ms)
+-- Answer: {epoch}
+local least = math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[6]))
+redis.call('SET', KEYS[2], int(least), 'PX', ARGV[7])
+return cjson.encode({epoch})

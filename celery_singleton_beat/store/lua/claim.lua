@@ -7,7 +7,8 @@
 --   or '', when to look at requests or '', next ms or '', others hold (0/1), overdue (0/1), claims ('' for none): {entry,
 --   record, entry, record …}, then unreadable entries …}
 local replica, digest, request = ARGV[6], ARGV[7], ARGV[9]
-local limit, hold, timeout = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local MOST = 1000
+local limit, hold, timeout = math.min(tonumber(ARGV[10]), MOST), tonumber(ARGV[11]), tonumber(ARGV[12])
 local MAX_STEP = 2000
 expect({KEYS[4], KEYS[5], KEYS[9], KEYS[10], KEYS[11], KEYS[13], KEYS[14]},
        {KEYS[2], KEYS[3], KEYS[6], KEYS[7], KEYS[12]})
