@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from celery_singleton_beat.adapters.scheduler import SingletonScheduler
     from celery_singleton_beat.adapters.task import SingletonTask
     from celery_singleton_beat.adapters.timetable import StoredEntry, Timetable
+    from celery_singleton_beat.engine.asking import RunRequest
     from celery_singleton_beat.engine.lease import Lease
     from celery_singleton_beat.engine.report import Refusal, Report
     from celery_singleton_beat.errors import (
+        BackfillTooLong,
         ConfigurationError,
         DuplicateLockKey,
         EntryError,
+        EntryStopped,
         EntryTooNew,
         ForeignStore,
         GivenUp,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
         Locked,
         ReconcileStopped,
         RecurrenceError,
+        RequestConflict,
         RevisionConflict,
         SingletonBeatError,
         StoreCorrupt,
@@ -44,10 +48,12 @@ if TYPE_CHECKING:
     from celery_singleton_beat.protocol.limits import TenantLimits
 
 __all__ = [
+    "BackfillTooLong",
     "ConfigurationError",
     "DuplicateLockKey",
     "Entry",
     "EntryError",
+    "EntryStopped",
     "EntryTooNew",
     "ForeignStore",
     "GivenUp",
@@ -60,7 +66,9 @@ __all__ = [
     "RecurrenceError",
     "Refusal",
     "Report",
+    "RequestConflict",
     "RevisionConflict",
+    "RunRequest",
     "SingletonBeatError",
     "SingletonScheduler",
     "SingletonTask",
@@ -78,10 +86,12 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "BackfillTooLong": "errors",
     "ConfigurationError": "errors",
     "DuplicateLockKey": "errors",
     "Entry": "adapters.entry",
     "EntryError": "errors",
+    "EntryStopped": "errors",
     "EntryTooNew": "errors",
     "ForeignStore": "errors",
     "GivenUp": "errors",
@@ -94,7 +104,9 @@ _HOMES: Final = {
     "RecurrenceError": "errors",
     "Refusal": "engine.report",
     "Report": "engine.report",
+    "RequestConflict": "errors",
     "RevisionConflict": "errors",
+    "RunRequest": "engine.asking",
     "SingletonBeatError": "errors",
     "SingletonScheduler": "adapters.scheduler",
     "SingletonTask": "adapters.task",

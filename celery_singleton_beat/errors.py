@@ -19,6 +19,9 @@ The tree::
     ├── LeaseLost                   this run is no longer the holder of its lock key
     ├── Locked                      the lock key is held by another run
     ├── UnknownEntry                there is no stored entry of that name
+    ├── EntryStopped                an entry is not to run now: it is paused or disabled
+    ├── BackfillTooLong             a backfill has more occurrences than it may
+    ├── RequestConflict             the id of a request was given to another one before
     ├── RevisionConflict            a stored entry was changed by somebody else meanwhile
     ├── ReconcileStopped            a timetable was not brought in line with its source
     └── GivenUp                     this run's workers died as often as it may be begun
@@ -111,6 +114,30 @@ class Locked(SingletonBeatError):
 
 class UnknownEntry(SingletonBeatError, LookupError):
     """There is no stored entry of that name."""
+
+
+class EntryStopped(SingletonBeatError):
+    """An entry is not to run now; ``stopped_by`` says why.
+
+    It is ``"disabled"``, ``"paused"``, ``"tenant"`` (which is paused) or ``"all"`` (everything is).
+    """
+
+    def __init__(self, text: str, stopped_by: str = "") -> None:
+        super().__init__(text)
+        self.stopped_by = stopped_by
+
+
+class BackfillTooLong(SingletonBeatError, ValueError):
+    """A backfill has about ``count`` occurrences, and may have ``most``; none was asked for."""
+
+    def __init__(self, text: str, count: int = 0, most: int = 0) -> None:
+        super().__init__(text)
+        self.count = count
+        self.most = most
+
+
+class RequestConflict(SingletonBeatError):
+    """The id of a request is known, and was given to another one; this one was not asked for."""
 
 
 class RevisionConflict(SingletonBeatError):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from celery_singleton_beat.adapters.asked_entries import AskedEntries
 from celery_singleton_beat.adapters.entries import defaults_of
 from celery_singleton_beat.adapters.entry import Entry
 from celery_singleton_beat.adapters.extension import extension_of
@@ -53,7 +54,7 @@ class StoredEntry:
         return self.entry.name
 
 
-class Timetable(Sources):
+class Timetable(Sources, AskedEntries):
     """The entries that are kept in the store, for every beat of this app.
 
     Every method is one step or a few that any number of processes may take at

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.adoption import Adopter
+from celery_singleton_beat.engine.asked_runs import AskedRuns
 from celery_singleton_beat.engine.clock import boot_ms
 from celery_singleton_beat.engine.outbound import Outbound, Settling
 from celery_singleton_beat.engine.pace import Pace
@@ -93,6 +94,18 @@ class Dispatcher:
             clock_ms=clock_ms,
             taken=timings,
         )
+        self._asked = AskedRuns(
+            store=store,
+            events=events,
+            replica=replica,
+            digest=digest,
+            pace=pace,
+            outbound=self._outbound,
+            timings=timings,
+            timing_of=stored_timing,
+            per_minute=per_minute,
+            clock_ms=clock_ms,
+        )
         self._question: tuple[str, int] | None = None
         self._standing: Standing | None = None
 
@@ -120,11 +133,13 @@ class Dispatcher:
         """
         self._settling.settle()
         self._stored.settle()
+        self._asked.settle()
         self._store.leave(self._replica)
 
     def _work(self) -> int:
         self._settling.settle()
         self._stored.settle()
+        self._asked.settle()
         answer, asked_ms = self._claim()
         if answer.unreadable:
             self._plan_anew(answer)
@@ -136,7 +151,11 @@ class Dispatcher:
         wait_ms = self._pace.poll_ms
         if answer.standing is Standing.GOVERNS:
             wait_ms = self._govern(answer, asked_ms)
-        return min(wait_ms, self._look_at_stored(answer, asked_ms))
+        return min(
+            wait_ms,
+            self._look_at(answer.stored_ms, self._stored.dispatch, answer, asked_ms),
+            self._look_at(answer.asked_ms, self._asked.dispatch, answer, asked_ms),
+        )
 
     def _govern(self, answer: ClaimAnswer, asked_ms: int) -> int:
         """Dispatch what was claimed; tell how long to wait."""
@@ -149,12 +168,14 @@ class Dispatcher:
             return 0
         return self._wait_ms(answer, asked_ms, next_ms)
 
-    def _look_at_stored(self, answer: ClaimAnswer, asked_ms: int) -> int:
-        """Dispatch stored entries, if any are due; tell how long to wait."""
-        if answer.stored_ms is None:
+    def _look_at(
+        self, at_ms: int | None, dispatch: Callable[[], int], answer: ClaimAnswer, asked_ms: int
+    ) -> int:
+        """Dispatch what is to be looked at, if it is time; tell how long to wait."""
+        if at_ms is None:
             return self._pace.poll_ms
-        until_ms = answer.stored_ms - (answer.now_ms + self._clock_ms() - asked_ms)
-        return until_ms if until_ms > 0 else self._stored.dispatch()
+        until_ms = at_ms - (answer.now_ms + self._clock_ms() - asked_ms)
+        return until_ms if until_ms > 0 else dispatch()
 
     def _claim(self) -> tuple[ClaimAnswer, int]:
         """Claim; a question whose answer was lost is asked again, and its hold counts from then."""

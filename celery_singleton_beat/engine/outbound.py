@@ -116,7 +116,9 @@ class Outbound:
         planned = list(works)
         apart = [at for at, work in enumerate(planned) if work.keeps_apart]
         before = {
-            at: self._publisher.task_id(Occurrence(work.claim.entry, work.claim.slot.last_ms))
+            at: self._publisher.task_id(
+                Occurrence(work.claim.entry, work.claim.slot.last_ms, work.cause)
+            )
             for at, work in ((at, planned[at]) for at in apart)
             if work.claim.slot.last_ms != ABSENT
         }

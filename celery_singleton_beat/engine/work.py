@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.publisher import Delivery, Publication, Sent
 from celery_singleton_beat.events import Event
+from celery_singleton_beat.protocol.asked import plan_asked, timing_asked
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Claim, Queued, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT
@@ -20,6 +21,7 @@ from celery_singleton_beat.protocol.entry import Overlap, Timing
 from celery_singleton_beat.protocol.history import Told
 from celery_singleton_beat.protocol.occurrence import Occurrence
 from celery_singleton_beat.protocol.plan import Plan, Reason, plan, resume_at
+from celery_singleton_beat.store.asked_port import AskedClaim
 from celery_singleton_beat.store.timetable_port import StoredClaim
 
 RETRY_MS: Final = (1000, 2000, 4000, 8000, 15_000, 30_000, 60_000)
@@ -37,6 +39,7 @@ class Work(NamedTuple):
     plan: Plan
     entry: Entry | None = None
     revision: int = 0
+    cause: str = ""
 
     @classmethod
     def of(cls, claim: Claim, timing: Timing, now_ms: int, *, resumed_ms: int = 0) -> Work:
@@ -51,6 +54,15 @@ class Work(NamedTuple):
             timing, slot, now_ms=now_ms, changed_ms=card.changed_ms, resumed_ms=resumed_ms
         )
         return cls(Claim(name, slot), timing, planned, entry, card.revision)
+
+    @classmethod
+    def of_asked(cls, claim: AskedClaim, entry: Entry | None, timing: Timing, now_ms: int) -> Work:
+        """Plan a claim on a request: its id is the cause of what it publishes."""
+        request, asked, slot, card, portion = claim
+        timing = timing_asked(timing)
+        planned = plan_asked(timing, request, asked, slot, portion=portion, now_ms=now_ms)
+        revision = card.revision if card else 0
+        return cls(Claim(asked.entry, slot), timing, planned, entry, revision, request)
 
     def publications(self, now_ms: int) -> Iterator[Publication]:
         for occurrence in self.plan.publish:
@@ -70,8 +82,9 @@ class Work(NamedTuple):
                 occurrence.entry,
                 occurrence.scheduled_ms,
                 delivery.task_id,
-                now_ms - occurrence.scheduled_ms,
+                self._late_ms(occurrence, now_ms),
                 replica,
+                self.cause,
             )
         for missed in self.plan.missed:  # told even if nothing was sent: the slot moves past them
             yield happened.OccurrencesMissed(
@@ -89,9 +102,9 @@ class Work(NamedTuple):
         """Tell what became of an occurrence that is published at most once."""
         entry, scheduled_ms = self.claim.entry, publication.occurrence.scheduled_ms
         if delivery.sent is Sent.SENT:
-            late_ms = now_ms - scheduled_ms
+            late_ms = self._late_ms(publication.occurrence, now_ms)
             return happened.OccurrencePublished(
-                entry, scheduled_ms, delivery.task_id, late_ms, replica
+                entry, scheduled_ms, delivery.task_id, late_ms, replica, self.cause
             )
         return happened.OccurrenceDropped(entry, scheduled_ms, delivery.task_id, delivery.error)
 
@@ -125,7 +138,14 @@ class Work(NamedTuple):
         told = self._told(deliveries[:sent], trouble, replica)
         queued = self._queued(deliveries[:sent])
         settlement = Settlement(
-            claim.entry, claim.slot.fence, slot, awaited, told, self.revision, queued
+            claim.entry,
+            claim.slot.fence,
+            slot,
+            awaited,
+            told,
+            self.revision,
+            queued,
+            self.cause,
         )
         return settlement, trouble
 
@@ -137,6 +157,11 @@ class Work(NamedTuple):
     def keeps_apart(self) -> bool:
         """Tell whether the run before this one may be in its way."""
         return self.timing.overlap is not Overlap.ALLOW and bool(self.plan.publish)
+
+    def _late_ms(self, occurrence: Occurrence, now_ms: int) -> int:
+        """Tell how late it is: what was asked for, since it was its turn."""
+        due_ms = self.claim.slot.due_ms if self.cause else occurrence.scheduled_ms
+        return now_ms - due_ms
 
     def _awaited(self, sent: Sequence[Delivery]) -> tuple[Awaited, ...]:
         """List what was sent and has to begin by a deadline."""
@@ -174,7 +199,7 @@ class Work(NamedTuple):
     ) -> tuple[Told, ...]:
         """Say for the history what was published, left out and not sent."""
         told = [
-            Told("published", occurrence.scheduled_ms, delivery.task_id, replica)
+            Told("published", occurrence.scheduled_ms, delivery.task_id, replica, self.cause)
             for occurrence, delivery in zip(self.plan.publish, sent, strict=False)
         ]
         for missed in self.plan.missed:

@@ -11,7 +11,11 @@ from celery_singleton_beat.events.listeners import Event
 
 @dataclass(frozen=True, slots=True)
 class OccurrencePublished(Event):
-    """The broker has the occurrence's message."""
+    """The broker has the occurrence's message.
+
+    ``cause`` is the id of the request that asked for it (empty: the timetable did);
+    then ``late_ms`` counts from when it was the request's turn.
+    """
 
     level: ClassVar[int] = logging.DEBUG
     text: ClassVar[str] = "Occurrence published"
@@ -20,6 +24,7 @@ class OccurrencePublished(Event):
     task_id: str
     late_ms: int
     replica: str
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)

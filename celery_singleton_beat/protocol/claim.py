@@ -101,7 +101,8 @@ class Settlement(NamedTuple):
 
     ``awaited`` are the occurrences it published of which the begin is to be seen,
     ``told`` what is to be noted in the history, ``revision`` that of the stored
-    entry by which it was planned, ``queued`` what counts as queued from now on.
+    entry by which it was planned, ``queued`` what counts as queued from now on,
+    ``request`` the id of what was asked for.
     """
 
     entry: str
@@ -111,6 +112,7 @@ class Settlement(NamedTuple):
     told: tuple[Told, ...] = ()
     revision: int = 0
     queued: tuple[Queued, ...] = ()
+    request: str = ""
 
 
 class Adopted(Enum):

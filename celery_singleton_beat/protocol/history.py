@@ -12,6 +12,9 @@ kind                   happened
                        and which later one stands for them (or nothing: too late)
 ``dispatch_failed``    the entry could not be sent; the note says why
 ``published_again``    nobody had begun it by its start deadline
+``asked``              somebody asked for a run or a backfill; the note is its id
+``called_off``         somebody cancelled that
+``dropped``            it cannot be: its entry was removed, or no replica knows it
 ``started``            a body began; the note is its lock key
 ``succeeded``          a body ended well
 ``failed``             a body ended with an error

@@ -1,37 +1,44 @@
 """Every key of the store, under one prefix and one hash tag.
 
-==============  =======  ========================================================
-key             type     holds
-==============  =======  ========================================================
-``meta``        hash     app, schema, epoch, fence, governor, adopted, fleet clock
-``replicas``    hash     replica -> configuration, first and last heard of, info
-``numbers``     hash     configuration -> its number
-``due``         zset     entry -> when to look at it (ms)
-``held``        zset     entry -> when its hold is over (ms)
-``slots``       hash     entry -> slot record
-``aside``       hash     entry -> a record that could not be read
-``awaited``     zset     run -> when it should have begun (ms)
-``published``   hash     run -> its occurrence, while it is awaited
-``crashable``   zset     run -> when its worker counts as dead (ms)
-``messages``    hash     run -> its message, to be published again then
-``history``     stream   facts, the last ones
-``spent:KEY``   string   when a lock key that has one run per interval had its last
-``progress``    hash     ``b:E``, ``p:E`` -> last begun, last published of entry E
-``last:R``      string   what replica R claimed with its last request
-``run:ID``      string   run record
-``lock:KEY``    string   lock record
-``locks``       zset     lock key -> its deadline (ms)
-``cards``       hash     stored entry -> its definition, and what was done to it
-``stored``      hash     stored entry -> slot record
-``tenants``     hash     tenant -> what it has, and how it stands
-``turns``       zset     tenant -> when to look at it (ms; inf: never)
-``of:T``        zset     stored entry of tenant T -> when to look at it (ms; inf: never)
-``source:S``    zset     stored entry of source S -> the highest mark it was put with
-``took:R``      string   what replica R claimed of stored entries with its last request
-``queued``      zset     published run -> until when it counts as queued, if it does not begin
-``cancelled:E`` string   the revision of stored entry E before which what is queued is refused
-``wake``        channel  told of each change of stored entries
-==============  =======  ========================================================
+================  =======  ======================================================
+key               type     holds
+================  =======  ======================================================
+``meta``          hash     app, schema, epoch, fence, governor, adopted, fleet clock
+``replicas``      hash     replica -> configuration, first and last heard of, info
+``numbers``       hash     configuration -> its number
+``due``           zset     entry -> when to look at it (ms)
+``held``          zset     entry -> when its hold is over (ms)
+``slots``         hash     entry -> slot record
+``aside``         hash     entry -> a record that could not be read
+``awaited``       zset     run -> when it should have begun (ms)
+``published``     hash     run -> its occurrence, while it is awaited
+``crashable``     zset     run -> when its worker counts as dead (ms)
+``messages``      hash     run -> its message, to be published again then
+``history``       stream   facts, the last ones
+``spent:KEY``     string   when a lock key that has one run per interval had its last
+``progress``      hash     ``b:E``, ``p:E`` -> last begun, last published of entry E
+``last:R``        string   what replica R claimed with its last request
+``run:ID``        string   run record
+``lock:KEY``      string   lock record
+``locks``         zset     lock key -> its deadline (ms)
+``cards``         hash     stored entry -> its definition, and what was done to it
+``stored``        hash     stored entry -> slot record
+``tenants``       hash     tenant -> what it has, and how it stands
+``turns``         zset     tenant -> when to look at it (ms; inf: never)
+``of:T``          zset     stored entry of tenant T -> when to look at it (ms; inf: never)
+``source:S``      zset     stored entry of source S -> the highest mark it was put with
+``took:R``        string   what replica R claimed of stored entries with its last request
+``queued``        zset     published run -> until when it counts as queued, if it does not begin
+``cancelled:E``   string   the revision of stored entry E before which what is queued is refused
+``asked``         zset     request for runs of a stored entry -> when to look at it (ms)
+``asked:C``       zset     the same, for entries of the configuration (C: ``config``)
+``asks``          hash     request -> what is asked for
+``asked_slots``   hash     request -> slot record
+``asked_over``    zset     request that is over -> when it may be forgotten (ms)
+``asked_of:E``    zset     open request for runs of entry E -> when it was asked (ms)
+``took_asked:R``  string   what replica R claimed of requests with its last one
+``wake``          channel  told of each change of stored entries
+================  =======  ======================================================
 
 An entry is in ``due`` or in ``held`` or in neither (its rule has ended, or the
 governing configuration does not know it), never in both. No command looks for
@@ -75,6 +82,19 @@ class Keys:
             self.aside,
         )
 
+        self.asked = self._of("asked")
+        self.asked_config = self._of("asked:config")
+        self.asking = (
+            self.asked,
+            self.asked_config,
+            self._of("asks"),
+            self._of("asked_slots"),
+            self._of("asked_over"),
+            self._of("asked_of:"),
+            self.slots,
+            self.history,
+        )
+
     def last(self, replica: str) -> str:
         return f"{self.prefix}:last:{replica}"
 
@@ -83,6 +103,9 @@ class Keys:
 
     def took(self, replica: str) -> str:
         return f"{self.prefix}:took:{replica}"
+
+    def took_asked(self, replica: str) -> str:
+        return f"{self.prefix}:took_asked:{replica}"
 
     def run(self, run: str) -> str:
         return f"{self.prefix}:run:{run}"

@@ -53,11 +53,14 @@ class MemorySlots(MemorySettling):
                 is_paused=state.is_paused,
                 resumed_ms=state.resumed_ms,
                 stored_ms=min(state.turns.values(), default=None),
+                asked_ms=min(state.asked.values(), default=None),
             )
             if state.governor != request.digest:
                 return replace(overall, standing=Standing.STANDS_BY)
             if state.adopted != request.digest:
                 return replace(overall, standing=Standing.ADOPTS)
+            asked = (*state.asked.values(), *state.asked_config.values())
+            overall = replace(overall, asked_ms=min(asked, default=None))
             if state.is_paused:
                 return overall
             claims = self._repeated(request)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from celery_singleton_beat.protocol.asked import Ask
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Slot
 from celery_singleton_beat.protocol.epoch import Epoch, recognise
@@ -60,6 +61,14 @@ class State:
     turns: dict[str, int] = field(default_factory=dict)
     sources: dict[str, dict[str, int]] = field(default_factory=dict)
     took: dict[str, tuple[str, int, tuple[str, ...]]] = field(default_factory=dict)
+    asks: dict[str, Ask] = field(default_factory=dict)
+    asked_slots: dict[str, Slot] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
+    asked_config: dict[str, int] = field(default_factory=dict)
+    asked_over: dict[str, int] = field(default_factory=dict)
+    took_asked: dict[str, tuple[str, int, tuple[tuple[str, int], ...]]] = field(
+        default_factory=dict
+    )
     revision: int = 0
     is_paused: bool = False
     resumed_ms: int = 0

@@ -28,7 +28,7 @@ from celery_singleton_beat.protocol.tenant import (
     spend,
     turn_ms,
 )
-from celery_singleton_beat.store.memory_settling import MemorySettling
+from celery_singleton_beat.store.memory_asked import MemoryAsked
 from celery_singleton_beat.store.memory_state import first_due, put_or_drop
 from celery_singleton_beat.store.timetable_port import (
     Kept,
@@ -39,7 +39,7 @@ from celery_singleton_beat.store.timetable_port import (
 )
 
 
-class MemoryTimetable(MemorySettling):
+class MemoryTimetable(MemoryAsked):
     """Implements ``TimetableStore``."""
 
     def claim_stored(self, request: StoredRequest) -> StoredAnswer:
@@ -262,6 +262,7 @@ class MemoryTimetable(MemorySettling):
         if if_revision is not None and card.revision != if_revision:
             return Stored.CONFLICT
         del state.cards[name], state.stored[name], state.looks[card.tenant][name]
+        self._drop_asked_of(name, now_ms)
         if card.source:
             state.sources[card.source].pop(name, None)
         self._count(card.tenant, -1)
@@ -283,14 +284,3 @@ class MemoryTimetable(MemorySettling):
         first_ms = min(self._scheduled(tenant).values(), default=None)
         turn = turn_ms(turn, first_ms, now_ms=now_ms)
         put_or_drop(self._state.turns, tenant, None if self._tenant(tenant).is_paused else turn)
-
-    def _tenant(self, name: str) -> Tenant:
-        return self._state.tenants.get(name, Tenant())
-
-    def _count(self, name: str, by: int) -> None:
-        tenant = self._tenant(name)
-        self._set_tenant(name, replace(tenant, entries=tenant.entries + by))
-
-    def _set_tenant(self, name: str, tenant: Tenant) -> None:
-        is_bare = not (tenant.entries or tenant.is_paused or tenant.quota)
-        put_or_drop(self._state.tenants, name, None if is_bare else tenant)

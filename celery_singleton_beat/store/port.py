@@ -29,6 +29,7 @@ from celery_singleton_beat.protocol.run import (
     Outcome,
     Renewed,
 )
+from celery_singleton_beat.store.asked_port import AskedStore
 from celery_singleton_beat.store.timetable_port import TimetableStore
 
 SCHEMA: Final = 1
@@ -68,7 +69,8 @@ class ClaimAnswer:
     not be read; it was set aside and they must be planned anew. ``has_overdue``
     tells that ``recall`` or ``reclaim`` may have something to give. While all
     ``is_paused`` nothing is given; what was due before ``resumed_ms`` is not to be
-    dispatched. ``stored_ms`` is when to look at stored entries (None: never).
+    dispatched. ``stored_ms`` is when to look at stored entries (None: never), and
+    ``asked_ms`` when to look at what is asked for.
     """
 
     now_ms: int
@@ -81,6 +83,7 @@ class ClaimAnswer:
     is_paused: bool = False
     resumed_ms: int = 0
     stored_ms: int | None = None
+    asked_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +166,7 @@ class LocksAnswer:
     reborn_ms: int = 0
 
 
-class Store(TimetableStore, Protocol):
+class Store(TimetableStore, AskedStore, Protocol):
     """What remembers. See the module for what every verb promises."""
 
     def claim(self, request: ClaimRequest) -> ClaimAnswer:

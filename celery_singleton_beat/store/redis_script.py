@@ -41,7 +41,7 @@ _PARTS: Final = {
     "claim_stored": ("prelude", "timetable", "claim_stored"),
     "settle_stored": ("prelude", "timetable", "settling", "settle_stored"),
     "put": ("prelude", "timetable", "put"),
-    "remove": ("prelude", "timetable", "remove"),
+    "remove": ("prelude", "timetable", "asking", "remove"),
     "pause": ("prelude", "timetable", "pause"),
     "pause_all": ("prelude", "timetable", "pause_all"),
     "kept": ("prelude", "timetable", "kept"),
@@ -51,6 +51,11 @@ _PARTS: Final = {
     "cancel": ("prelude", "cancel"),
     "mark": ("prelude", "timetable", "mark"),
     "unmarked": ("prelude", "timetable", "unmarked"),
+    "ask": ("prelude", "timetable", "asking", "ask"),
+    "claim_asked": ("prelude", "timetable", "asking", "claim_asked"),
+    "settle_asked": ("prelude", "timetable", "asking", "settling", "settle_asked"),
+    "cancel_asked": ("prelude", "timetable", "asking", "cancel_asked"),
+    "open_requests": ("prelude", "timetable", "asking", "open_requests"),
 }
 
 

@@ -37,6 +37,8 @@ class RedisSlots(RedisScripts):
                 keys.crashable,
                 keys.turns,
                 keys.cards,
+                keys.asked,
+                keys.asked_config,
             ),
             (
                 request.replica,
@@ -48,8 +50,8 @@ class RedisSlots(RedisScripts):
                 request.timeout_ms,
             ),
         )
-        now_ms, standing, paused, resumed_ms, stored_ms, next_ms, *rest = answer
-        others, overdue, claims, *unreadable = rest
+        now_ms, standing, paused, resumed_ms, stored_ms, asked_ms, *rest = answer
+        next_ms, others, overdue, claims, *unreadable = rest
         found = claims or []
         return ClaimAnswer(
             int(now_ms),
@@ -62,6 +64,7 @@ class RedisSlots(RedisScripts):
             is_paused=bool(paused),
             resumed_ms=int(resumed_ms),
             stored_ms=int(stored_ms) if stored_ms else None,
+            asked_ms=int(asked_ms) if asked_ms else None,
         )
 
     def settle(self, digest: str, settlements: Sequence[Settlement]) -> list[Settled]:

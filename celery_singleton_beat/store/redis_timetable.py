@@ -74,11 +74,12 @@ class RedisTimetable(RedisScripts):
         self, entries: Sequence[str], *, if_revision: int | None = None, source: str | None = None
     ) -> list[Stored]:
         wanted = "" if if_revision is None else if_revision
-        about = (wanted, int(source is not None), source or "")
+        about = (self.keys.wake, wanted, int(source is not None), source or "", self._history)
+        keys = (*self.keys.timetable, *self.keys.asking)
         return [
             Stored(verdict)
             for batch in batches(entries)
-            for verdict in self._change("remove", *about, *batch)
+            for verdict in self._call("remove", keys, (*about, *batch))
         ]
 
     def pause(

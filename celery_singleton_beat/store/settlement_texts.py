@@ -11,8 +11,8 @@ from celery_singleton_beat.protocol.history import Told
 
 
 def settlement_texts(settlement: Settlement) -> tuple[Any, ...]:
-    """Write a settlement; only of stored entries it has a revision."""
-    entry, fence, slot, awaited, told, revision, queued = settlement
+    """Write a settlement; only of stored entries it has a revision, only of requests their id."""
+    entry, fence, slot, awaited, told, revision, queued, request = settlement
     return (
         entry,
         str(fence),
@@ -21,6 +21,7 @@ def settlement_texts(settlement: Settlement) -> tuple[Any, ...]:
         _told(told),
         str(revision),
         [str(item) for one in queued for item in one] or "",
+        request,
     )
 
 

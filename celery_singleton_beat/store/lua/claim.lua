@@ -1,16 +1,16 @@
 -- claim: hear of a replica, and take due slots if its configuration governs.
 -- Twins: protocol/fleet.report, fleet.governor, claim.take; MemoryStore.claim.
 -- KEYS 1 meta, 2 replicas, 3 numbers, 4 due, 5 held, 6 slots, 7 aside, 8 last, 9 awaited,
---   10 crashable, 11 turns, 12 cards
+--   10 crashable, 11 turns, 12 cards, 13 asked, 14 asked:config
 -- ARGV 6 replica, 7 digest, 8 info, 9 request id, 10 limit, 11 hold ms, 12 timeout ms
 -- Answer: {epoch, now, standing, paused (0/1), resumed ms, when to look at stored entries
---   or '', next ms or '', others hold (0/1), overdue (0/1), claims ('' for none): {entry,
+--   or '', when to look at requests or '', next ms or '', others hold (0/1), overdue (0/1), claims ('' for none): {entry,
 --   record, entry, record …}, then unreadable entries …}
 local replica, digest, request = ARGV[6], ARGV[7], ARGV[9]
 local MOST = 1000
 local limit, hold, timeout = math.min(tonumber(ARGV[10]), MOST), tonumber(ARGV[11]), tonumber(ARGV[12])
 local MAX_STEP = 2000
-expect({KEYS[4], KEYS[5], KEYS[9], KEYS[10], KEYS[11]},
+expect({KEYS[4], KEYS[5], KEYS[9], KEYS[10], KEYS[11], KEYS[13], KEYS[14]},
        {KEYS[2], KEYS[3], KEYS[6], KEYS[7], KEYS[12]})
 
 local fleet = redis.call('HMGET', KEYS[1], 'clock', 'reported', 'number', 'governor', 'adopted',
@@ -73,9 +73,19 @@ local function stored_ms()
   return turn and turn ~= 'inf' and int(tonumber(turn)) or ''
 end
 
+-- What is asked for of the configuration's entries is for who governs.
+local function asked_ms(standing)
+  local first = redis.call('ZRANGE', KEYS[13], 0, 0, 'WITHSCORES')[2]
+  if standing == 'GOVERNS' then
+    local own = redis.call('ZRANGE', KEYS[14], 0, 0, 'WITHSCORES')[2]
+    if own and (not first or tonumber(own) < tonumber(first)) then first = own end
+  end
+  return first and int(tonumber(first)) or ''
+end
+
 local function answer(standing, ...)
   return cjson.encode({epoch, int(now), standing, fleet[7] == '1' and 1 or 0,
-                       fleet[8] or '0', stored_ms(), ...})
+                       fleet[8] or '0', stored_ms(), asked_ms(standing), ...})
 end
 if governor ~= digest then return answer('STANDS_BY', '', 0, 0, '') end
 if fleet[5] ~= digest then return answer('ADOPTS', '', 0, 0, '') end

@@ -4,7 +4,7 @@
 -- ARGV 6 request id, 7 limit, 8 hold ms, 9 default max per minute
 -- Answer: {epoch, now, next ms or '', how many were found again, claims ('' for none): {entry,
 --   slot, card, resumed ms, entry …}, then unreadable entries …}
-local MINUTE, MOST, PAGE = 60000, 1000, 200
+local MOST, PAGE = 1000, 200
 local request, limit, hold, per_minute = ARGV[6], math.min(tonumber(ARGV[7]), MOST),
   tonumber(ARGV[8]), tonumber(ARGV[9])
 local system = redis.call('HMGET', KEYS[1], 'paused', 'resumed')
@@ -92,17 +92,9 @@ local function take(name, share)
   return count
 end
 
--- How much may be claimed in this minute, and nil for any number.
-local function allowance(tenant, name)
-  local most = tenant[6] == 1 and tenant[9] or name ~= '' and per_minute or -1
-  if most < 0 then return nil end
-  if tenant[4] ~= math.floor(now / MINUTE) then tenant[4], tenant[5] = math.floor(now / MINUTE), 0 end
-  return math.max(most - tenant[5], 0)
-end
-
 local function serve(name, share)
   local tenant = tenant_of(name)
-  local allowed = allowance(tenant, name)
+  local allowed = allowance(tenant, name, per_minute)
   if allowed then share = math.min(share, allowed) end
   local count = share > 0 and take(name, share) or 0
   if allowed and count > 0 then

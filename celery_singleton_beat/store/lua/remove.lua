@@ -1,7 +1,7 @@
 -- remove: remove entries.
 -- Twin: MemoryTimetable.remove.
 -- ARGV 6 channel, 7 revision that must be there ('' = any), 8 whether only of a source (0/1),
---   9 source, 10… entries
+--   9 source, 10 history limit, 11… entries
 -- Answer: {epoch, verdict …}
 local answer, any = {epoch}, false
 
@@ -12,6 +12,7 @@ end
 local function erase(entry, text, card)
   redis.call('HDEL', CARDS, entry)
   redis.call('HDEL', STORED, entry)
+  drop_all_of(entry, ARGV[10])
   if not card then return redis.call('HSET', ASIDE, entry, text) end
   redis.call('ZREM', OF .. card[6], entry)
   if card[7] ~= '' then redis.call('ZREM', SOURCE .. card[7], entry) end
@@ -20,7 +21,7 @@ local function erase(entry, text, card)
   touched[card[6]] = true
 end
 
-for i = 10, #ARGV do
+for i = 11, #ARGV do
   local entry, verdict = ARGV[i], 'REMOVED'
   local text = redis.call('HGET', CARDS, entry)
   local card = read_card(text)

@@ -75,6 +75,16 @@ local function save_tenant(name)
   end
 end
 
+-- How much may be claimed of a tenant in this minute, and nil for any number.
+local MINUTE = 60000
+local function allowance(tenant, name, per_minute)
+  local most = tenant[6] == 1 and tenant[9] or name ~= '' and per_minute or -1
+  if most < 0 then return nil end
+  local minute = math.floor(now / MINUTE)
+  if tenant[4] ~= minute then tenant[4], tenant[5] = minute, 0 end
+  return math.max(most - tenant[5], 0)
+end
+
 local function first_look(name)
   local first = redis.call('ZRANGE', OF .. name, 0, 0, 'WITHSCORES')[2]
   if not first or first == 'inf' then return nil end
