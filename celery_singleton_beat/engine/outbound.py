@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from celery_singleton_beat import events as happened
-from celery_singleton_beat.engine.pace import Pace
-from celery_singleton_beat.engine.publisher import Delivery, Publisher, Sent
+from celery_singleton_beat.engine.publisher import Delivery, Sent
+from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.engine.work import Work
 from celery_singleton_beat.events import Event, Events
 from celery_singleton_beat.protocol.claim import Settled, Settlement
@@ -58,22 +58,13 @@ class Settling:
 class Outbound:
     """Publishes the works of a tick and has them settled."""
 
-    def __init__(
-        self,
-        *,
-        publisher: Publisher,
-        events: Events,
-        replica: str,
-        pace: Pace,
-        busy: Callable[[Sequence[str]], list[bool]],
-        clock_ms: Callable[[], int],
-    ) -> None:
-        self._publisher = publisher
-        self._events = events
-        self._replica = replica
-        self._pace = pace
-        self._busy = busy
-        self._clock_ms = clock_ms
+    def __init__(self, replica: Replica) -> None:
+        self._publisher = replica.publisher
+        self._events = replica.events
+        self._replica = replica.name
+        self._pace = replica.pace
+        self._busy = replica.store.busy
+        self._clock_ms = replica.clock_ms
         self._alone: set[str] = set()
         self._told: list[Event] = []
 
