@@ -136,8 +136,8 @@ def _count(timing: Timing, start_ms: int, end_ms: int, most: int) -> int:
     about = total * (end_ms - start_ms) // max(latest_ms - start_ms, 1)
     raise BackfillTooLong(
         f"entry {timing.name!r} has about {about} occurrences from {datetime_of(start_ms)} to "
-        f"{datetime_of(end_ms)}, and a backfill is of {most} at most: ask for less, or allow it "
-        f"with most={about}",
+        f"{datetime_of(end_ms)}, and a backfill is of {most} at most: ask for less, or allow "
+        "it with most=",
         about,
         most,
     )

@@ -224,21 +224,21 @@ def plan_asked(
         runs=slot.runs + len(due),
         last_ms=due[-1] if due else slot.last_ms,
     )
-    return Plan(tuple(_occurrences(timing, request, slot, due, now_ms)), done)
-
-
-def _occurrences(
-    timing: Timing, request: str, slot: Slot, due: list[int], now_ms: int
-) -> list[Occurrence]:
     before = [None if slot.last_ms == ABSENT else slot.last_ms, *due]
-    found = []
+    publish = []
     for previous_ms, at_ms in zip(before, due, strict=False):
-        following_ms = timing.recurrence.next_after(at_ms)
-        window_ms = timing.window_ms(0 if following_ms is None else following_ms - at_ms)
-        found.append(
+        window_ms = timing.window_ms(_interval_ms(timing, at_ms, is_one=asked.is_backfill))
+        publish.append(
             Occurrence(timing.name, at_ms, request, previous_ms, now_ms + window_ms, window_ms)
         )
-    return found
+    return Plan(tuple(publish), done)
+
+
+def _interval_ms(timing: Timing, at_ms: int, *, is_one: bool) -> int:
+    """Tell the distance from an occurrence to the next; from a time that is none, of the next."""
+    from_ms = at_ms if is_one else timing.recurrence.next_after(at_ms)
+    next_ms = None if from_ms is None else timing.recurrence.next_after(from_ms)
+    return 0 if from_ms is None or next_ms is None else next_ms - from_ms
 
 
 def settle_asked(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from celery_singleton_beat.store.port import Store
+from celery_singleton_beat.testing.asked_checks import ASKED_CHECKS
 from celery_singleton_beat.testing.awaited_checks import AWAITED_CHECKS
 from celery_singleton_beat.testing.change_checks import CHANGE_CHECKS
 from celery_singleton_beat.testing.crash_checks import CRASH_CHECKS
@@ -24,6 +25,7 @@ from celery_singleton_beat.testing.lock_checks import LOCK_CHECKS
 from celery_singleton_beat.testing.once_checks import ONCE_CHECKS
 from celery_singleton_beat.testing.overlap_checks import OVERLAP_CHECKS
 from celery_singleton_beat.testing.recording import RecordingPublisher
+from celery_singleton_beat.testing.request_checks import REQUEST_CHECKS
 from celery_singleton_beat.testing.run_checks import RUN_CHECKS
 from celery_singleton_beat.testing.slot_checks import SLOT_CHECKS
 from celery_singleton_beat.testing.source_checks import SOURCE_CHECKS
@@ -60,6 +62,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     *TENANT_CHECKS,
     *TURN_CHECKS,
     *SOURCE_CHECKS,
+    *ASKED_CHECKS,
+    *REQUEST_CHECKS,
 )
 """The suite, one check at a time: what ``check_store`` runs."""
 

@@ -57,6 +57,11 @@ class StoreUnderTest:
     clock: FakeClock
     _requests: int = 0
 
+    def next_request(self) -> str:
+        """Name a request to the store as none before."""
+        self._requests += 1
+        return f"q{self._requests}"
+
     def claim(
         self,
         replica: str = "r1",
@@ -65,12 +70,11 @@ class StoreUnderTest:
         limit: int = 10,
         request_id: str | None = None,
     ) -> ClaimAnswer:
-        self._requests += 1
         return self.store.claim(
             ClaimRequest(
                 replica,
                 digest,
-                request_id or f"q{self._requests}",
+                request_id or self.next_request(),
                 limit,
                 HOLD_MS,
                 TIMEOUT_MS,
@@ -140,9 +144,8 @@ class StoreUnderTest:
         request_id: str | None = None,
         per_minute: int = ABSENT,
     ) -> StoredAnswer:
-        self._requests += 1
         return self.store.claim_stored(
-            StoredRequest(replica, request_id or f"q{self._requests}", limit, HOLD_MS, per_minute)
+            StoredRequest(replica, request_id or self.next_request(), limit, HOLD_MS, per_minute)
         )
 
     def taken(self, replica: str = "r1", **fields: Any) -> list[str]:

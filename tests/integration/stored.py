@@ -71,8 +71,9 @@ class Replica:
         self._add_task()
         self.scheduler = SingletonScheduler(app=self.app)
         self.dispatcher: Any = self.scheduler.dispatcher
-        for part in (self.dispatcher, self.dispatcher._outbound, self.dispatcher._stored):  # noqa: SLF001
-            part._clock_ms = clock  # noqa: SLF001
+        self.dispatcher._clock_ms = clock  # noqa: SLF001
+        for part in ("_outbound", "_stored", "_asked"):
+            getattr(self.dispatcher, part)._clock_ms = clock  # noqa: SLF001
         while self.dispatcher.tick() == 0:
             pass
 
