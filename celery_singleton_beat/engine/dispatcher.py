@@ -94,18 +94,7 @@ class Dispatcher:
             clock_ms=clock_ms,
             taken=timings,
         )
-        self._asked = AskedRuns(
-            store=store,
-            events=events,
-            replica=replica,
-            digest=digest,
-            pace=pace,
-            outbound=self._outbound,
-            timings=timings,
-            timing_of=stored_timing,
-            per_minute=per_minute,
-            clock_ms=clock_ms,
-        )
+        self._asked = self._asked_runs(stored_timing, per_minute)
         self._question: tuple[str, int] | None = None
         self._standing: Standing | None = None
 
@@ -135,6 +124,20 @@ class Dispatcher:
         self._stored.settle()
         self._asked.settle()
         self._store.leave(self._replica)
+
+    def _asked_runs(self, timing_of: Callable[[Entry], Timing], per_minute: int) -> AskedRuns:
+        return AskedRuns(
+            store=self._store,
+            events=self._events,
+            replica=self._replica,
+            digest=self._digest,
+            pace=self._pace,
+            outbound=self._outbound,
+            timings=self._timings,
+            timing_of=timing_of,
+            per_minute=per_minute,
+            clock_ms=self._clock_ms,
+        )
 
     def _work(self) -> int:
         self._settling.settle()
