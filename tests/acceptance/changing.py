@@ -112,8 +112,8 @@ class Known:
         for state in self.states[span.place :]:
             if not state.is_there:
                 return "removed"
-            if scheduled_ms % state.period_ms:
-                return "replaced"
+            if state.period_ms != span.period_ms:
+                return "replaced"  # the new rule counts from its change on
             was_off = was_off or not state.is_on
         if was_off:
             return PASSED_OVER if self.now.is_on else "stopped"
