@@ -106,14 +106,14 @@ class Known:
             for at_ms in range(first_ms, math.floor(last_ms) + 1, span.period_ms):
                 yield at_ms, span
 
-    def excuse(self, scheduled_ms: int, span: Span) -> str:
+    def excuse(self, span: Span) -> str:
         """What was done to the entry since, so that an occurrence may not have been claimed."""
         was_off = False
         for state in self.states[span.place :]:
             if not state.is_there:
                 return "removed"
-            if scheduled_ms % state.period_ms:
-                return "replaced"
+            if state.period_ms != span.period_ms:
+                return "replaced"  # the new rule counts from its change on
             was_off = was_off or not state.is_on
         if was_off:
             return PASSED_OVER if self.now.is_on else "stopped"
@@ -328,7 +328,7 @@ class Ledger:
                 # Removed between its publish and its recall: the broker had lost its message.
                 found[key] = LOST if one.now.is_there else "gone with its message"
                 continue
-            found[key] = one.excuse(at_ms, span) or LOST
+            found[key] = one.excuse(span) or LOST
             if found[key] == PASSED_OVER:
                 paused = list(_paused(history())) if paused is None else paused
                 if not any(e == one.name and f <= at_ms <= until for e, f, until in paused):
