@@ -103,7 +103,8 @@ class SingletonScheduler(Scheduler):
         return anon_nodename()
 
     @cached_property
-    def dispatcher(self) -> Dispatcher:
+    def replica(self) -> Replica:
+        """This replica, as all its parts know it."""
         extension, settings = self._extension, self._extension.settings
         publisher: Publisher
         if settings.dry_run:
@@ -111,7 +112,7 @@ class SingletonScheduler(Scheduler):
         else:
             publisher = CeleryPublisher(self, settings.connect_timeout_ms / 1000)
             store = extension.store  # type: ignore[assignment]
-        replica = Replica(
+        return Replica(
             name=extension.instance,
             store=store,
             publisher=publisher,
@@ -126,7 +127,11 @@ class SingletonScheduler(Scheduler):
             timing_of=self._stored_timing,
             per_minute=extension.limits.quota.max_per_minute,
         )
-        return Dispatcher(replica, self.timings, configuration_digest(self.timings.values()))
+
+    @cached_property
+    def dispatcher(self) -> Dispatcher:
+        digest = configuration_digest(self.timings.values())
+        return Dispatcher(self.replica, self.timings, digest)
 
     def _stored_timing(self, entry: definition.Entry) -> Timing:
         return stored_timing(self.app, entry, self._extension.settings)

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
-from uuid import uuid4
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.adoption import Adopter
 from celery_singleton_beat.engine.asked_runs import AskedRuns
+from celery_singleton_beat.engine.claiming import Question
 from celery_singleton_beat.engine.outbound import Outbound, Settling
 from celery_singleton_beat.engine.publisher import (
     BrokerUnavailable,
@@ -62,7 +62,7 @@ class Dispatcher:
         self._outbound = Outbound(replica)
         self._stored = StoredEntries(replica, self._outbound, taken=timings)
         self._asked = AskedRuns(replica, self._outbound, timings, digest)
-        self._question: tuple[str, int] | None = None
+        self._question = Question(replica, self._outbound)
         self._standing: Standing | None = None
 
     def tick(self) -> int:
@@ -134,10 +134,8 @@ class Dispatcher:
         return until_ms if until_ms > 0 else dispatch()
 
     def _claim(self) -> tuple[ClaimAnswer, int]:
-        """Claim; a question whose answer was lost is asked again, and its hold counts from then."""
-        if self._question is None or self._outbound.is_over(self._question[1]):
-            self._question = (uuid4().hex, self._clock_ms())
-        request_id, first_asked_ms = self._question
+        """Claim; tell also since when the hold counts."""
+        request_id, first_asked_ms = self._question.ask()
         request = ClaimRequest(
             self._replica,
             self._digest,
@@ -149,7 +147,7 @@ class Dispatcher:
         )
         asked_ms = self._clock_ms()
         answer = self._store.claim(request)
-        self._question = None
+        self._question.answered()
         self._watch.store_answered(answer.now_ms, asked_ms, self._clock_ms())
         if answer.standing is not self._standing:
             self._standing = answer.standing

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
-from typing import Final
-from uuid import uuid4
 
 from celery_singleton_beat import events as happened
-from celery_singleton_beat.engine.outbound import Outbound, Settling
+from celery_singleton_beat.engine.claiming import UNUSABLE_MS, Claiming
+from celery_singleton_beat.engine.outbound import Outbound
 from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.engine.work import Work
 from celery_singleton_beat.errors import EntryError
@@ -19,46 +18,13 @@ from celery_singleton_beat.protocol.claim import Settlement
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.store.timetable_port import StoredAnswer, StoredClaim, StoredRequest
 
-UNUSABLE_MS: Final = 60_000
-"""After so long an entry that this replica could not use is looked at again."""
 
-
-class StoredEntries:
-    """Claims, plans, publishes and settles stored entries."""
+class StoredEntries(Claiming):
+    """Claims, plans, publishes and settles stored entries; those whose names are ``taken``, not."""
 
     def __init__(self, replica: Replica, outbound: Outbound, taken: Container[str] = ()) -> None:
-        self._store = replica.store
-        self._events = replica.events
-        self._replica = replica.name
-        self._pace = replica.pace
-        self._timing_of = replica.timing_of
-        self._per_minute = replica.per_minute
-        self._clock_ms = replica.clock_ms
-        self._outbound = outbound
+        super().__init__(replica, outbound, replica.store.settle_stored)
         self._taken = taken
-        self._settling = Settling(self._store.settle_stored, self._events)
-        self._question: tuple[str, int] | None = None
-
-    def settle(self) -> None:
-        """Settle what is left of an earlier tick."""
-        self._settling.settle()
-
-    def dispatch(self) -> int:
-        """Dispatch what is due; tell how many milliseconds to wait before looking again."""
-        answer, first_asked_ms = self._claim()
-        asked_ms = self._clock_ms()
-        for name in answer.unreadable:
-            self._events.emit(happened.EntrySetAside.unreadable(name))
-        if answer.found_again:
-            self._events.emit(happened.EntriesFoundAgain(answer.found_again))
-        next_ms = self._outbound.dispatch(
-            self._works(answer), answer.now_ms, first_asked_ms, self._settling
-        )
-        if len(answer.claims) >= self._pace.batch:
-            return 0
-        known = [ms for ms in (next_ms, self._next_ms(answer)) if ms is not None]
-        store_now_ms = answer.now_ms + self._clock_ms() - asked_ms
-        return max(min(known, default=store_now_ms + self._pace.poll_ms) - store_now_ms, 0)
 
     def known(self, names: Sequence[str]) -> dict[str, tuple[Entry, int]]:
         """Read stored entries and their revisions; what is not there, stopped or not usable, not.
@@ -77,21 +43,20 @@ class StoredEntries:
                     self._events.emit(happened.EntrySetAside(name, str(error)))
         return found
 
-    def _claim(self) -> tuple[StoredAnswer, int]:
-        """Claim; a question whose answer was lost is asked again, and its hold counts from then."""
-        if self._question is None or self._outbound.is_over(self._question[1]):
-            self._question = (uuid4().hex, self._clock_ms())
-        request_id, first_asked_ms = self._question
+    def _claim(self, request_id: str) -> StoredAnswer:
         answer = self._store.claim_stored(
             StoredRequest(
                 self._replica, request_id, self._pace.batch, self._pace.hold_ms, self._per_minute
             )
         )
-        self._question = None
-        return answer, first_asked_ms
+        if answer.found_again:
+            self._events.emit(happened.EntriesFoundAgain(answer.found_again))
+        return answer
+
+    def _is_full(self, answer: StoredAnswer) -> bool:
+        return len(answer.claims) >= self._pace.batch
 
     def _works(self, answer: StoredAnswer) -> Iterator[Work]:
-        """Plan the claims; what cannot be used here is left for a while, maybe to others."""
         for claim in answer.claims:
             try:
                 entry = self._read(claim)
@@ -108,13 +73,6 @@ class StoredEntries:
             msg = f"beat_schedule has an entry {claim.entry!r} too: give one of them another name"
             raise EntryError(msg)
         return Entry.from_json(claim.card.definition)
-
-    def _next_ms(self, answer: StoredAnswer) -> int | None:
-        """Tell when something is due, apart from what was ours to settle."""
-        if answer.next_ms is None:
-            return None
-        is_ours = answer.claims and answer.next_ms >= answer.now_ms + self._pace.hold_ms
-        return None if is_ours else answer.next_ms
 
 
 def _left(claim: StoredClaim, now_ms: int) -> Settlement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -70,10 +71,8 @@ class Replica:
         self.client: Any = redis.Redis.from_url(url, decode_responses=True)
         self._add_task()
         self.scheduler = SingletonScheduler(app=self.app)
+        self.scheduler.__dict__["replica"] = replace(self.scheduler.replica, clock_ms=clock)
         self.dispatcher: Any = self.scheduler.dispatcher
-        self.dispatcher._clock_ms = clock  # noqa: SLF001
-        for part in ("_outbound", "_stored", "_asked"):
-            getattr(self.dispatcher, part)._clock_ms = clock  # noqa: SLF001
         while self.dispatcher.tick() == 0:
             pass
 
