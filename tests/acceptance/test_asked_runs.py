@@ -12,7 +12,6 @@ from celery_singleton_beat import Entry, Timetable
 from tests.acceptance import timetable
 from tests.acceptance.deployment import ENOUGH, GOVERNS, Deployment, account, told
 from tests.acceptance.timetable import DAY_MS, Every
-from tests.rig.proxy import TO_CLIENT
 from tests.rig.witness import key_of
 
 if TYPE_CHECKING:
@@ -80,26 +79,30 @@ def test_a_beat_killed_between_publish_and_settlement_leaves_a_second_message_of
 ) -> None:
     """C14: the worker knows the run by its id, and drops what comes again."""
     store, broker = make_redis(), make_redis()
-    line, schedule = make_proxy(broker.port), timetable.schedule(DAILY)
-    deployment = make_deployment(store.url(), schedule, broker_url=broker.url())
+    line, schedule = make_proxy(store.port), timetable.schedule(DAILY)
+    conf = {"singleton_beat_claim_hold": 12, "singleton_beat_socket_timeout": 10}
+    deployment = make_deployment(store.url(), schedule, broker_url=broker.url(), **conf)
     facts, table = deployment.facts, ask(store.url())
     deployment.worker()
-    on_the_line = told(store.url(), schedule, broker_url=line.url())
+    on_the_line = told(line.url(), schedule, broker_url=broker.url(), **conf)
     doomed = deployment.beat(env={"ACCEPTANCE": on_the_line})
     doomed.wait_for(GOVERNS, ENOUGH)
 
-    line.hold(TO_CLIENT)
+    line.latency(1500)  # so long the settlement is on its way
     table.run_now("daily", request_id="r")
-    facts.wait_until(lambda facts: sum(facts.ended.values()) == 1)
+    facts.wait_until(lambda facts: sum(facts.begun.values()) == 1)
+    line.refuse()
     doomed.kill()
     left = [one.id for one in table.requests()]
     deployment.beat()
-    facts.wait_until(lambda facts: facts.events["DuplicateDropped"] >= 1)
+    facts.wait_until(
+        lambda facts: facts.events["DuplicateDropped"] >= 1 and sum(facts.published.values()) == 2
+    )
 
     (key,) = facts.begun
     assert left == ["r"]
     assert key.endswith("!r")
-    assert (facts.begun[key], facts.published[key]) == (1, 1)
+    assert (facts.begun[key], facts.published[key]) == (1, 2)
     assert deployment.witness.tally().duplicates() == set()
 
 
