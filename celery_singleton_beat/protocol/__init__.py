@@ -116,9 +116,9 @@ What is promised
     at any time, and all of them work. Losing one delays only what it held, and
     only until its hold is over.
 2.  **An occurrence is (entry, scheduled time, cause).** The cause is empty for
-    the timetable, and a request's id for what somebody asked for. Every replica computes the same identity, and from it and the
-    key prefix the same task id. The replicas' clocks do not matter; the store's
-    does. If it steps forward, holds and leases end early by that step: two may
+    the timetable, and a request's id for what somebody asked for. Every replica
+    computes the same identity, and from it and the key prefix the same task id.
+    The replicas' clocks do not matter; the store's does. If it steps forward, holds and leases end early by that step: two may
     overlap, and fencing numbers order them. If it steps back, all waits for it.
 3.  **Dispatch.** While store and broker keep what they acknowledged, every
     occurrence that catch-up selects is published at least once; what it leaves
