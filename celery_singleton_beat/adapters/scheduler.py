@@ -30,6 +30,7 @@ from celery_singleton_beat.adapters.publisher import CeleryPublisher
 from celery_singleton_beat.adapters.signals import SignalsDeferred
 from celery_singleton_beat.engine.dispatcher import Dispatcher
 from celery_singleton_beat.engine.pace import Pace
+from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.errors import ConfigurationError, EntryError, StoreError
 from celery_singleton_beat.protocol import definition
 from celery_singleton_beat.protocol.entry import Timing, configuration_digest
@@ -110,15 +111,11 @@ class SingletonScheduler(Scheduler):
         else:
             publisher = CeleryPublisher(self, settings.connect_timeout_ms / 1000)
             store = extension.store  # type: ignore[assignment]
-        return Dispatcher(
+        replica = Replica(
+            name=extension.instance,
             store=store,
             publisher=publisher,
             events=extension.events,
-            replica=extension.instance,
-            timings=self.timings,
-            digest=configuration_digest(self.timings.values()),
-            stored_timing=self._stored_timing,
-            per_minute=extension.limits.quota.max_per_minute,
             pace=Pace(
                 hold_ms=settings.claim_hold_ms,
                 poll_ms=min(settings.poll_interval_ms, POLL_SECONDS * 1000),
@@ -126,7 +123,10 @@ class SingletonScheduler(Scheduler):
                 clock_jump_rest_ms=settings.lock_ttl_ms,
                 batch=settings.claim_batch,
             ),
+            timing_of=self._stored_timing,
+            per_minute=extension.limits.quota.max_per_minute,
         )
+        return Dispatcher(replica, self.timings, configuration_digest(self.timings.values()))
 
     def _stored_timing(self, entry: definition.Entry) -> Timing:
         return stored_timing(self.app, entry, self._extension.settings)

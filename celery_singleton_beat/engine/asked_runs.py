@@ -5,53 +5,40 @@ Runs in: beat.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from uuid import uuid4
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.outbound import Outbound, Settling
-from celery_singleton_beat.engine.pace import Pace
+from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.engine.stored_entries import UNUSABLE_MS
 from celery_singleton_beat.engine.work import Work
 from celery_singleton_beat.errors import EntryError
-from celery_singleton_beat.events import Events
 from celery_singleton_beat.protocol.asked import MOST_AT_ONCE
 from celery_singleton_beat.protocol.claim import Settlement
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.entry import Timing
 from celery_singleton_beat.store.asked_port import AskedAnswer, AskedClaim, AskedRequest
-from celery_singleton_beat.store.port import Store
 
 
 class AskedRuns:
     """Claims, plans, publishes and settles what is asked for."""
 
     def __init__(
-        self,
-        *,
-        store: Store,
-        events: Events,
-        replica: str,
-        digest: str,
-        pace: Pace,
-        outbound: Outbound,
-        timings: Mapping[str, Timing],
-        timing_of: Callable[[Entry], Timing],
-        per_minute: int,
-        clock_ms: Callable[[], int],
+        self, replica: Replica, outbound: Outbound, timings: Mapping[str, Timing], digest: str
     ) -> None:
-        self._store = store
-        self._events = events
-        self._replica = replica
-        self._digest = digest
-        self._pace = pace
+        self._store = replica.store
+        self._events = replica.events
+        self._replica = replica.name
+        self._pace = replica.pace
+        self._timing_of = replica.timing_of
+        self._per_minute = replica.per_minute
+        self._clock_ms = replica.clock_ms
         self._outbound = outbound
         self._timings = timings
-        self._timing_of = timing_of
-        self._per_minute = per_minute
-        self._clock_ms = clock_ms
-        self._settling = Settling(store.settle_asked, events)
+        self._digest = digest
+        self._settling = Settling(self._store.settle_asked, self._events)
         self._question: tuple[str, int] | None = None
 
     def settle(self) -> None:

@@ -18,24 +18,19 @@ from uuid import uuid4
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.adoption import Adopter
 from celery_singleton_beat.engine.asked_runs import AskedRuns
-from celery_singleton_beat.engine.clock import boot_ms
 from celery_singleton_beat.engine.outbound import Outbound, Settling
-from celery_singleton_beat.engine.pace import Pace
 from celery_singleton_beat.engine.publisher import (
     BrokerUnavailable,
     Publication,
-    Publisher,
     Sent,
 )
+from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.engine.stored_entries import StoredEntries
 from celery_singleton_beat.engine.watch import Watch
 from celery_singleton_beat.engine.work import Work, disown
 from celery_singleton_beat.errors import StoreError
-from celery_singleton_beat.events import Events
-from celery_singleton_beat.protocol.codec import ABSENT
-from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.entry import Timing
-from celery_singleton_beat.store.port import ClaimAnswer, ClaimRequest, Standing, Store
+from celery_singleton_beat.store.port import ClaimAnswer, ClaimRequest, Standing
 
 _CONTENDED_MS: Final = 100
 """How soon to look again while others hold something that may be due next."""
@@ -49,52 +44,24 @@ class Dispatcher:
     """
 
     def __init__(
-        self,
-        *,
-        store: Store,
-        publisher: Publisher,
-        events: Events,
-        replica: str,
-        timings: Mapping[str, Timing],
-        digest: str,
-        pace: Pace,
-        stored_timing: Callable[[Entry], Timing] = Entry.timing,
-        per_minute: int = ABSENT,
-        info: str = "",
-        clock_ms: Callable[[], int] = boot_ms,
+        self, replica: Replica, timings: Mapping[str, Timing], digest: str, info: str = ""
     ) -> None:
+        store, events = replica.store, replica.events
         self._store = store
-        self._publisher = publisher
+        self._publisher = replica.publisher
         self._events = events
-        self._replica = replica
+        self._replica = replica.name
+        self._pace = replica.pace
+        self._clock_ms = replica.clock_ms
         self._timings = timings
         self._digest = digest
-        self._pace = pace
         self._info = info
-        self._clock_ms = clock_ms
         self._adopter = Adopter(store, events, timings, digest)
-        self._watch = Watch(events, rest_ms=pace.clock_jump_rest_ms)
+        self._watch = Watch(events, rest_ms=replica.pace.clock_jump_rest_ms)
         self._settling = Settling(partial(store.settle, digest), events)
-        self._outbound = Outbound(
-            publisher=publisher,
-            events=events,
-            replica=replica,
-            pace=pace,
-            busy=store.busy,
-            clock_ms=clock_ms,
-        )
-        self._stored = StoredEntries(
-            store=store,
-            events=events,
-            replica=replica,
-            pace=pace,
-            outbound=self._outbound,
-            timing_of=stored_timing,
-            per_minute=per_minute,
-            clock_ms=clock_ms,
-            taken=timings,
-        )
-        self._asked = self._asked_runs(stored_timing, per_minute)
+        self._outbound = Outbound(replica)
+        self._stored = StoredEntries(replica, self._outbound, taken=timings)
+        self._asked = AskedRuns(replica, self._outbound, timings, digest)
         self._question: tuple[str, int] | None = None
         self._standing: Standing | None = None
 
@@ -124,20 +91,6 @@ class Dispatcher:
         self._stored.settle()
         self._asked.settle()
         self._store.leave(self._replica)
-
-    def _asked_runs(self, timing_of: Callable[[Entry], Timing], per_minute: int) -> AskedRuns:
-        return AskedRuns(
-            store=self._store,
-            events=self._events,
-            replica=self._replica,
-            digest=self._digest,
-            pace=self._pace,
-            outbound=self._outbound,
-            timings=self._timings,
-            timing_of=timing_of,
-            per_minute=per_minute,
-            clock_ms=self._clock_ms,
-        )
 
     def _work(self) -> int:
         self._settling.settle()

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from celery_singleton_beat import events as happened
-from celery_singleton_beat.engine.pace import Pace
-from celery_singleton_beat.engine.publisher import Delivery, Publisher, Sent
+from celery_singleton_beat.engine.publisher import Delivery, Sent
+from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.engine.work import Work
-from celery_singleton_beat.events import Events
+from celery_singleton_beat.events import Event, Events
 from celery_singleton_beat.protocol.claim import Settled, Settlement
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.occurrence import Occurrence
@@ -58,43 +58,45 @@ class Settling:
 class Outbound:
     """Publishes the works of a tick and has them settled."""
 
-    def __init__(
-        self,
-        *,
-        publisher: Publisher,
-        events: Events,
-        replica: str,
-        pace: Pace,
-        busy: Callable[[Sequence[str]], list[bool]],
-        clock_ms: Callable[[], int],
-    ) -> None:
-        self._publisher = publisher
-        self._events = events
-        self._replica = replica
-        self._pace = pace
-        self._busy = busy
-        self._clock_ms = clock_ms
+    def __init__(self, replica: Replica) -> None:
+        self._publisher = replica.publisher
+        self._events = replica.events
+        self._replica = replica.name
+        self._pace = replica.pace
+        self._busy = replica.store.busy
+        self._clock_ms = replica.clock_ms
         self._alone: set[str] = set()
+        self._told: list[Event] = []
 
     def dispatch(
         self, works: Iterable[Work], now_ms: int, asked_ms: int, settling: Settling
     ) -> int | None:
         """Publish and settle; tell when the earliest of the settled slots is due next."""
-        settlements: list[Settlement] = []
         dues: list[int] = []
-        for group in self._groups(self._giving_way(works, now_ms)):
-            if group[0].timing.is_at_most_once:
-                settling.settle(settlements)
-                settlements = []
-                self._publish_once(group[0], now_ms, asked_ms, settling)
-                continue
-            settlements += self._publish(group, now_ms, asked_ms)
-            dues += (s.slot.due_ms for s in settlements if s.slot.due_ms != ABSENT)
-            if self._clock_ms() - asked_ms > self._pace.hold_ms // 4:
-                settling.settle(settlements)
-                settlements = []
-        settling.settle(settlements)
+        waiting: list[Settlement] = []
+        try:
+            for group in self._groups(self._giving_way(works, now_ms)):
+                if group[0].timing.is_at_most_once:
+                    settling.settle(waiting)
+                    waiting = []
+                    settled = self._publish_once(group[0], now_ms, asked_ms, settling)
+                else:
+                    settled = self._publish(group, now_ms, asked_ms)
+                    waiting += settled
+                dues += (one.slot.due_ms for one in settled if one.slot.due_ms != ABSENT)
+                if self._clock_ms() - asked_ms > self._pace.hold_ms // 4:
+                    settling.settle(waiting)
+                    waiting = []
+            settling.settle(waiting)
+        finally:
+            self._tell()
         return min(dues, default=None)
+
+    def _tell(self) -> None:
+        """Tell what happened once it is settled: who listens may take the time of a hold."""
+        told, self._told = self._told, []
+        for event in told:
+            self._events.emit(event)
 
     def is_over(self, asked_ms: int) -> bool:
         """Tell whether a hold may no longer be counted on."""
@@ -142,20 +144,23 @@ class Outbound:
         if together:
             yield together
 
-    def _publish_once(self, work: Work, now_ms: int, asked_ms: int, settling: Settling) -> None:
+    def _publish_once(
+        self, work: Work, now_ms: int, asked_ms: int, settling: Settling
+    ) -> list[Settlement]:
         """Move the slot on, and only then publish; what goes wrong is told and not repeated."""
         assumed = [
             Delivery(Sent.SENT, self._publisher.task_id(occurrence))
             for occurrence in work.plan.publish
         ]
         settlement, _ = work.settlement(assumed, now_ms, self._replica, is_in_time=True)
-        if settling.settle_once(settlement) not in {Settled.CONFIRMED, Settled.STALE}:
-            return
-        for event in work.published([], now_ms, self._replica):
-            self._events.emit(event)
-        for publication in work.publications(now_ms):
-            (delivery,) = self._publisher.publish([publication], lambda: not self.is_over(asked_ms))
-            self._events.emit(work.delivered_once(publication, delivery, now_ms, self._replica))
+        if settling.settle_once(settlement) in {Settled.CONFIRMED, Settled.STALE}:
+            self._told += work.published([], now_ms, self._replica)
+            for publication in work.publications(now_ms):
+                (delivery,) = self._publisher.publish(
+                    [publication], lambda: not self.is_over(asked_ms)
+                )
+                self._told.append(work.delivered_once(publication, delivery, now_ms, self._replica))
+        return [settlement]
 
     def _publish(self, group: list[Work], now_ms: int, asked_ms: int) -> list[Settlement]:
         publications = [publication for work in group for publication in work.publications(now_ms)]
@@ -167,11 +172,10 @@ class Outbound:
         for work in group:
             own = deliveries[at : at + len(work.plan.publish)]
             at += len(own)
-            for event in work.published(own, now_ms, self._replica):
-                self._events.emit(event)
+            self._told += work.published(own, now_ms, self._replica)
             settlement, trouble = work.settlement(own, now_ms, self._replica, is_in_time=is_in_time)
             settlements.append(settlement)
             if trouble is not None:
-                self._events.emit(trouble)
+                self._told.append(trouble)
                 self._alone.add(work.claim.entry)
         return settlements

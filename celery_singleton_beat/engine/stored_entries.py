@@ -5,21 +5,18 @@ Runs in: beat.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 from uuid import uuid4
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.outbound import Outbound, Settling
-from celery_singleton_beat.engine.pace import Pace
+from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.engine.work import Work
 from celery_singleton_beat.errors import EntryError
-from celery_singleton_beat.events import Events
 from celery_singleton_beat.protocol.claim import Settlement
 from celery_singleton_beat.protocol.definition import Entry
-from celery_singleton_beat.protocol.entry import Timing
-from celery_singleton_beat.store.port import Store
 from celery_singleton_beat.store.timetable_port import StoredAnswer, StoredClaim, StoredRequest
 
 UNUSABLE_MS: Final = 60_000
@@ -29,29 +26,17 @@ UNUSABLE_MS: Final = 60_000
 class StoredEntries:
     """Claims, plans, publishes and settles stored entries."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        events: Events,
-        replica: str,
-        pace: Pace,
-        outbound: Outbound,
-        timing_of: Callable[[Entry], Timing],
-        per_minute: int,
-        clock_ms: Callable[[], int],
-        taken: Container[str] = (),
-    ) -> None:
-        self._store = store
-        self._events = events
-        self._replica = replica
-        self._pace = pace
+    def __init__(self, replica: Replica, outbound: Outbound, taken: Container[str] = ()) -> None:
+        self._store = replica.store
+        self._events = replica.events
+        self._replica = replica.name
+        self._pace = replica.pace
+        self._timing_of = replica.timing_of
+        self._per_minute = replica.per_minute
+        self._clock_ms = replica.clock_ms
         self._outbound = outbound
-        self._timing_of = timing_of
-        self._per_minute = per_minute
-        self._clock_ms = clock_ms
         self._taken = taken
-        self._settling = Settling(store.settle_stored, events)
+        self._settling = Settling(self._store.settle_stored, self._events)
         self._question: tuple[str, int] | None = None
 
     def settle(self) -> None:

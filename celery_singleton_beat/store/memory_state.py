@@ -59,6 +59,7 @@ class State:
     tenants: dict[str, Tenant] = field(default_factory=dict)
     looks: dict[str, dict[str, int | None]] = field(default_factory=dict)
     turns: dict[str, int] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
     sources: dict[str, dict[str, int]] = field(default_factory=dict)
     took: dict[str, tuple[str, int, tuple[str, ...]]] = field(default_factory=dict)
     asks: dict[str, Ask] = field(default_factory=dict)

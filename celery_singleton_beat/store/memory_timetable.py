@@ -75,17 +75,20 @@ class MemoryTimetable(MemoryAsked):
                 has_moved = after is not before
                 if card is not None and after is not None and has_moved:
                     self._write(name, card, after)
-                    self._retune(card.tenant, now_ms)
+                    self._state.touched.add(card.tenant)
                 is_ours = before is not None and before.fence == settlement.fence
                 self._note_settled(settlement, now_ms, has_moved=has_moved, is_ours=is_ours)
                 verdicts.append(verdict)
+            self._give_turns(now_ms)
             return verdicts
 
     def put(self, puts: Sequence[Put], quota: Quota) -> list[PutAnswer]:
         with self._guard:
             now_ms = self._enter()
             self._changed.set()
-            return [self._put_one(asked, quota, now_ms) for asked in puts]
+            answers = [self._put_one(asked, quota, now_ms) for asked in puts]
+            self._give_turns(now_ms)
+            return answers
 
     def remove(
         self, entries: Sequence[str], *, if_revision: int | None = None, source: str | None = None
@@ -93,7 +96,9 @@ class MemoryTimetable(MemoryAsked):
         with self._guard:
             now_ms = self._enter()
             self._changed.set()
-            return [self._remove_one(name, if_revision, source, now_ms) for name in entries]
+            verdicts = [self._remove_one(name, if_revision, source, now_ms) for name in entries]
+            self._give_turns(now_ms)
+            return verdicts
 
     def pause(
         self, entries: Sequence[str], *, paused: bool, by: str = "", note: str = ""
@@ -115,8 +120,9 @@ class MemoryTimetable(MemoryAsked):
                     continue
                 state.revision = revision
                 self._write(name, after, state.stored[name])
-                self._retune(card.tenant, now_ms)
+                self._state.touched.add(card.tenant)
                 verdicts.append(Stored.CHANGED)
+            self._give_turns(now_ms)
             return verdicts
 
     def pause_all(self, tenant: str | None, *, paused: bool) -> bool:
@@ -233,20 +239,20 @@ class MemoryTimetable(MemoryAsked):
             if card is None or card.tenant != after.tenant:
                 self._count(after.tenant, 1)
             if card is not None:
-                self._leave_old(name, card, after, now_ms)
+                self._leave_old(name, card, after)
             self._write(name, after, slot)
-            self._retune(after.tenant, now_ms)
+            self._state.touched.add(after.tenant)
             answer = PutAnswer(Stored.CHANGED if card else Stored.ADDED, state.revision)
         if asked.source and answer.verdict in {Stored.ADDED, Stored.CHANGED, Stored.UNCHANGED}:
             marks = state.sources.setdefault(asked.source, {})
             marks[name] = max(marks.get(name, 0), asked.mark or state.revision)
         return answer
 
-    def _leave_old(self, name: str, card: Card, after: Card, now_ms: int) -> None:
+    def _leave_old(self, name: str, card: Card, after: Card) -> None:
         if card.tenant != after.tenant:
             self._state.looks[card.tenant].pop(name, None)
             self._count(card.tenant, -1)
-            self._retune(card.tenant, now_ms)
+            self._state.touched.add(card.tenant)
         if card.source and card.source != after.source:
             self._state.sources[card.source].pop(name, None)
 
@@ -266,7 +272,7 @@ class MemoryTimetable(MemoryAsked):
         if card.source:
             state.sources[card.source].pop(name, None)
         self._count(card.tenant, -1)
-        self._retune(card.tenant, now_ms)
+        self._state.touched.add(card.tenant)
         return Stored.REMOVED
 
     def _write(self, name: str, card: Card, slot: Slot) -> None:
@@ -278,6 +284,12 @@ class MemoryTimetable(MemoryAsked):
         """Tell when to look at each entry of a tenant that is to be looked at."""
         looks = self._state.looks.get(tenant, {})
         return {name: at_ms for name, at_ms in looks.items() if at_ms is not None}
+
+    def _give_turns(self, now_ms: int) -> None:
+        """Tell when to look at the tenants of all that was changed in one step."""
+        for tenant in self._state.touched:
+            self._retune(tenant, now_ms)
+        self._state.touched.clear()
 
     def _retune(self, tenant: str, now_ms: int) -> None:
         turn = self._state.turns.get(tenant)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.protocol.stored import Put
 from celery_singleton_beat.protocol.tenant import Quota, Tenant
 from celery_singleton_beat.testing.harness import HOLD_MS, START_MS, StoreUnderTest, equal
 
@@ -123,7 +124,18 @@ def entries_of_an_unlimited_tenant_are_not_counted_by_the_minute(it: StoreUnderT
     equal(it.store.tenants(["t"]), [Tenant(1)])
 
 
+def a_turn_is_given_for_all_that_changed_in_one_step(it: StoreUnderTest) -> None:
+    now = Put("now", "{}", "rule", START_MS, START_MS, "t")
+    overdue = now._replace(entry="overdue", slot_ms=START_MS - 1, due_ms=START_MS - 1, last_ms=1)
+
+    it.store.put([now, overdue], Quota())
+
+    equal(it.claim().stored_ms, START_MS - 1)
+    equal(it.taken(), ["overdue", "now"])
+
+
 TURN_CHECKS = (
+    a_turn_is_given_for_all_that_changed_in_one_step,
     a_tenant_with_a_backlog_does_not_starve_another,
     what_one_tenant_leaves_of_its_share_others_get,
     tenants_take_turns_also_while_they_settle_and_are_changed,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
+    from celery_singleton_beat.protocol.history import Fact
+
 PERIODS_MS = (500, 1000, 2000)
 JITTERS_S = (0.0, 0.0, 0.4)
 TENANTS = ("", "t1", "t2")
@@ -104,14 +106,14 @@ class Known:
             for at_ms in range(first_ms, math.floor(last_ms) + 1, span.period_ms):
                 yield at_ms, span
 
-    def excuse(self, scheduled_ms: int, span: Span) -> str:
+    def excuse(self, span: Span) -> str:
         """What was done to the entry since, so that an occurrence may not have been claimed."""
         was_off = False
         for state in self.states[span.place :]:
             if not state.is_there:
                 return "removed"
-            if scheduled_ms % state.period_ms:
-                return "replaced"
+            if state.period_ms != span.period_ms:
+                return "replaced"  # the new rule counts from its change on
             was_off = was_off or not state.is_on
         if was_off:
             return PASSED_OVER if self.now.is_on else "stopped"
@@ -314,9 +316,11 @@ class Ledger:
     def due(self) -> set[str]:
         return set(self._due)
 
-    def fates(self, ended: Any, published: Any, missed: list[dict[str, Any]]) -> dict[str, str]:
+    def fates(
+        self, ended: Any, published: Any, history: Callable[[], Iterable[Fact]]
+    ) -> dict[str, str]:
         """Of each occurrence that was due and did not run, why not; "lost" if for no reason."""
-        found = {}
+        found, paused = {}, None
         for key, (one, at_ms, span) in self._due.items():
             if key in ended:
                 continue
@@ -324,14 +328,11 @@ class Ledger:
                 # Removed between its publish and its recall: the broker had lost its message.
                 found[key] = LOST if one.now.is_there else "gone with its message"
                 continue
-            fate = one.excuse(at_ms, span)
-            is_recorded = any(
-                told["entry"] == one.name
-                and told["first_ms"] <= at_ms <= told["last_ms"]
-                and told["by_ms"] is None
-                for told in missed
-            )
-            found[key] = LOST if fate == PASSED_OVER and not is_recorded else fate or LOST
+            found[key] = one.excuse(span) or LOST
+            if found[key] == PASSED_OVER:
+                paused = list(_paused(history())) if paused is None else paused
+                if not any(e == one.name and f <= at_ms <= until for e, f, until in paused):
+                    found[key] = LOST
         return found
 
     def told(self, key: str) -> str:
@@ -355,3 +356,11 @@ class Ledger:
             if not is_explained:
                 found.append(f"{fact['key']} version {version} claimed {claimed_ms}: {one.states}")
         return found
+
+
+def _paused(history: Iterable[Fact]) -> Iterator[tuple[str, int, int]]:
+    """What the store has noted as passed over for a pause: an entry, from when, until when."""
+    for fact in history:
+        last, _, reason = fact.note.partition("|")
+        if fact.kind == "superseded" and reason == "paused":
+            yield fact.entry, fact.scheduled_ms, int(last)

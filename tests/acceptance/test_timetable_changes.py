@@ -182,6 +182,30 @@ def test_a_replica_whose_ear_was_cut_off_works_on_and_listens_again(
     assert not {"StoreLost", "TickFailed"} & deployment.facts.events.keys()
 
 
+def test_a_thousand_changes_in_a_row_do_not_have_every_replica_look_a_thousand_times(
+    make_deployment: Callable[..., Deployment], own_redis: EmbeddedServer, show: Callable[..., None]
+) -> None:
+    """What is said in quick succession is heard together."""
+    deployment = make_deployment(own_redis.url(), {}, broker_url=own_redis.url(1))
+    started(deployment)
+    timetable = timetable_of(own_redis.url())
+    wait_listening(deployment, 2)
+    before = scripts_run(deployment)
+
+    for number in range(1000):
+        timetable.put(Entry(f"e{number}", "acceptance.work", recurrence="0 2 * * *"))
+
+    looked = scripts_run(deployment) - before - 1000
+    show("while 1000 entries were put one by one, two beats", {"looked": looked})
+    assert looked < 500
+
+
+def scripts_run(deployment: Deployment) -> int:
+    """How many scripts the store has run, for anybody."""
+    counts: Any = deployment.store.info("commandstats")
+    return counts["cmdstat_evalsha"]["calls"]
+
+
 def started(deployment: Deployment) -> list[Proc]:
     """Two replicas."""
     beats = [deployment.beat() for _ in range(2)]

@@ -9,11 +9,13 @@ import collections
 import contextlib
 import os
 import random
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from celery import Celery
 
+from celery_singleton_beat.adapters.extension import extension_of
 from tests.acceptance import timetable
 from tests.acceptance.changing import LOST, Client, Ledger
 from tests.acceptance.storm import Storm
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celery_singleton_beat.demo.server import EmbeddedServer
+    from celery_singleton_beat.protocol.history import Fact
     from tests.acceptance.deployment import Deployment, Facts
     from tests.rig.skew import ClockSkew
 
 TICK = Every("tick", 500)  # of the configuration: it shows time pass
 ENTRIES = 24
 START_DEADLINE_S = 15
+FACTS = 1_000_000
 LIMITS = {"max_entries": None, "min_interval": None}
 
 
@@ -53,6 +57,7 @@ def test_changes_and_faults_lose_repeat_and_revive_nothing(
         singleton_beat_catch_up="all",
         singleton_beat_start_deadline=START_DEADLINE_S,
         singleton_beat_tenant_limits=LIMITS,
+        singleton_beat_history=FACTS,
     )
     facts = deployment.facts
     app = Celery("acceptance", set_as_current=False)
@@ -67,15 +72,16 @@ def test_changes_and_faults_lose_repeat_and_revive_nothing(
         facts.wait_past(min(deployment.now_ms() + 1000, until_ms))
         storm.strike()
     ended_ms = client.stop()
+    history = partial(extension_of(app).store.history, FACTS)
     ledger = Ledger(client.known.values(), ended_ms)
     with contextlib.suppress(TimeoutError):  # the ledger says better what is missing
-        facts.wait_until(lambda facts: not lost(ledger, facts))
+        facts.wait_until(lambda facts: not lost(ledger, facts, history))
     for beat in storm.beats:
         beat.terminate()
     facts.read()
 
     tally = deployment.witness.tally()
-    fates = ledger.fates(facts.ended, facts.published, facts.missed)
+    fates = ledger.fates(facts.ended, facts.published, history)
     show("faults", storm.counts)
     show("changes", client.counts)
     show("events", facts.events)
@@ -90,12 +96,12 @@ def test_changes_and_faults_lose_repeat_and_revive_nothing(
         },
     )
     assert tally.duplicates() == set()
-    assert [ledger.told(key) for key in lost(ledger, facts)] == []
+    assert [ledger.told(key) for key in lost(ledger, facts, history)] == []
     assert tally.lost(TICK.keys(from_ms, ended_ms)) == set()
     assert ledger.strange(deployment.witness.facts()) == []
 
 
-def lost(ledger: Ledger, facts: Facts) -> set[str]:
+def lost(ledger: Ledger, facts: Facts, history: Callable[[], list[Fact]]) -> set[str]:
     """What was due, did not run, and for which there is no reason on record."""
-    fates = ledger.fates(facts.ended, facts.published, facts.missed)
+    fates = ledger.fates(facts.ended, facts.published, history)
     return {key for key, fate in fates.items() if fate == LOST}

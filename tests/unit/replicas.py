@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from celery_singleton_beat.engine.dispatcher import Dispatcher
 from celery_singleton_beat.engine.pace import Pace
+from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.errors import StoreUnavailable
 from celery_singleton_beat.events import Event, Events
 from celery_singleton_beat.protocol.entry import Timing, configuration_digest
@@ -57,16 +58,15 @@ class Deployment:
         self._replicas += 1
         events = Events()
         events.subscribe(self.told.append)
-        return Dispatcher(
+        replica = Replica(
+            name=f"r{self._replicas}",
             store=self.store,
             publisher=self.broker,
             events=events,
-            replica=f"r{self._replicas}",
-            timings=timings,
-            digest=configuration_digest(timings.values()),
             pace=Pace(**{**vars(PACE), **pace}),
             clock_ms=self.clock,
         )
+        return Dispatcher(replica, timings, configuration_digest(timings.values()))
 
     def run(self, seconds: int, *replicas: Dispatcher, step_ms: int = 500) -> None:
         for _ in range(seconds * 1000 // step_ms):
