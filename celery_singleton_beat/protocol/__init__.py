@@ -118,8 +118,9 @@ What is promised
 2.  **An occurrence is (entry, scheduled time, cause).** The cause is empty for
     the timetable, and a request's id for what somebody asked for. Every replica
     computes the same identity, and from it and the key prefix the same task id.
-    The replicas' clocks do not matter; the store's does. If it steps forward, holds and leases end early by that step: two may
-    overlap, and fencing numbers order them. If it steps back, all waits for it.
+    The replicas' clocks do not matter; the store's does. If it steps forward,
+    holds and leases end early by that step: two may overlap, and fencing numbers
+    order them. If it steps back, all waits for it.
 3.  **Dispatch.** While store and broker keep what they acknowledged, every
     occurrence that catch-up selects is published at least once; what it leaves
     out is reported, with the later one that stands for it. Two live claims of
