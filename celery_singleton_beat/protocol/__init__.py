@@ -59,6 +59,11 @@ Stored entries
     Entries belong to tenants, and tenants with something due take turns
     (``tenant``), so that none waits behind another's backlog.
 
+What is asked for
+    Somebody may ask for a run of an entry now, or for its occurrences of times
+    past (``asked``). Such a request has a slot of its own, in an index of its own,
+    and never touches the entry's. Its id is the cause of its occurrences.
+
 Overlap and delivery
     An entry may ask that nothing is sent while the run before is queued or runs
     (``overlap``): then the run's record decides, when the occurrence is claimed.
@@ -111,10 +116,11 @@ What is promised
     at any time, and all of them work. Losing one delays only what it held, and
     only until its hold is over.
 2.  **An occurrence is (entry, scheduled time, cause).** The cause is empty for
-    the timetable. Every replica computes the same identity, and from it and the
-    key prefix the same task id. The replicas' clocks do not matter; the store's
-    does. If it steps forward, holds and leases end early by that step: two may
-    overlap, and fencing numbers order them. If it steps back, all waits for it.
+    the timetable, and a request's id for what somebody asked for. Every replica
+    computes the same identity, and from it and the key prefix the same task id.
+    The replicas' clocks do not matter; the store's does. If it steps forward,
+    holds and leases end early by that step: two may overlap, and fencing numbers
+    order them. If it steps back, all waits for it.
 3.  **Dispatch.** While store and broker keep what they acknowledged, every
     occurrence that catch-up selects is published at least once; what it leaves
     out is reported, with the later one that stands for it. Two live claims of

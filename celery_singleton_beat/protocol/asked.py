@@ -199,7 +199,6 @@ def timing_asked(timing: Timing) -> Timing:
         timing,
         jitter_ms=0,
         start_deadline_ms=None,
-        max_runs=None,
         overlap=Overlap.QUEUE if apart else Overlap.ALLOW,
     )
 

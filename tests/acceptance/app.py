@@ -73,7 +73,8 @@ def key_of_run(task: SingletonTask) -> str:
     occurrence = task.occurrence
     if occurrence is None:
         return f"ad-hoc@{task.request.id}"
-    return witness.key_of(occurrence.entry, round(occurrence.scheduled_at.timestamp() * 1000))
+    scheduled_ms = round(occurrence.scheduled_at.timestamp() * 1000)
+    return witness.key_of(occurrence.entry, scheduled_ms, occurrence.cause)
 
 
 def token_of(task: SingletonTask) -> int:

@@ -175,7 +175,8 @@ class Facts:
             case "end":
                 self.ended[fact["key"]] += 1
             case "OccurrencePublished":
-                key = key_of(fact["told"]["entry"], fact["told"]["scheduled_ms"])
+                told = fact["told"]
+                key = key_of(told["entry"], told["scheduled_ms"], told["cause"])
                 self.published[key] += 1
                 self.publisher = fact["pid"]
                 self.published_ns.setdefault(key, fact["at_ns"])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
+from celery_singleton_beat.protocol.asked import Asking
 from celery_singleton_beat.store.redis_store import RedisStore
 from celery_singleton_beat.store.redis_wire import Wire
 from celery_singleton_beat.testing import FakeClock, StoreUnderTest
@@ -19,6 +20,7 @@ CHANGES: dict[str, Change] = {
     "remove": lambda it: it.store.remove(["x"]),
     "pause a tenant": lambda it: it.store.pause_all("t", paused=True),
     "pause all": lambda it: it.store.pause_all(None, paused=True),
+    "ask": lambda it: it.store.ask(Asking("q", "x")),
 }
 NO_CHANGES: dict[str, Change] = {
     "put": lambda it: it.put("x"),
@@ -26,6 +28,7 @@ NO_CHANGES: dict[str, Change] = {
     "remove": lambda it: it.store.remove(["nobody"]),
     "resume a tenant": lambda it: it.store.pause_all("t", paused=False),
     "resume all": lambda it: it.store.pause_all(None, paused=False),
+    "ask": lambda it: it.store.ask(Asking("q", "nobody")),
 }
 
 

@@ -19,6 +19,7 @@ from celery_singleton_beat import (
     UnknownEntry,
 )
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.engine.pace import Pace
 from celery_singleton_beat.protocol.occurrence import HEADER, NAMESPACE
 from celery_singleton_beat.testing import FakeClock
 from tests.integration.stored import DAY_MS, HOUR_MS, MINUTE_MS, Replica, at, daily, ms
@@ -371,3 +372,42 @@ def test_times_may_be_given_in_any_zone(replica: Replica) -> None:
     )
 
     assert (asked.start, asked.count) == (at("2026-03-01 08:00"), 1)
+
+
+def test_what_is_asked_for_is_not_published_again_by_a_start_deadline(replica: Replica) -> None:
+    """That is the timetable's, and knows no cause."""
+    replica.timetable.put(daily(start_deadline=60))
+    replica.timetable.run_now("daily")
+    assert len(replica.dispatch()) == 1
+
+    replica.clock.advance(2 * MINUTE_MS)
+
+    assert replica.dispatch() == []
+
+
+def test_what_could_not_be_sent_is_sent_soon_whatever_the_jitter(replica: Replica) -> None:
+    replica.timetable.put(daily(jitter=3600))
+    replica.timetable.run_now("daily")
+    replica.dispatcher._outbound._pace = Pace(hold_ms=0)  # noqa: SLF001  # so all holds are over
+    assert replica.dispatch() == []
+    replica.dispatcher._outbound._pace = replica.dispatcher._pace  # noqa: SLF001
+
+    replica.clock.advance(1000)
+
+    assert len(replica.dispatch()) == 1
+
+
+def test_what_is_delivered_at_most_once_is_settled_before_it_is_sent(replica: Replica) -> None:
+    replica.timetable.put(daily(delivery="at_most_once"))
+    replica.timetable.backfill("daily", at("2026-02-20"), at("2026-02-22"))
+    open_when_sent = []
+    send = replica.scheduler.send
+
+    def watching(publication: Any) -> Any:
+        open_when_sent.append(len(list(replica.timetable.requests())))
+        return send(publication)
+
+    replica.scheduler.send = watching  # type: ignore[method-assign]
+
+    assert len(replica.dispatch()) == 2
+    assert open_when_sent == [0, 0]
