@@ -21,6 +21,8 @@ from tests.benchmarks import (
     takeover,
     task_cost,
     task_peers,
+    timetable_rate,
+    timetable_writes,
 )
 from tests.benchmarks.rounds import Bench
 from tests.benchmarks.servers import Servers, private_servers
@@ -38,6 +40,8 @@ BENCHMARKS: dict[str, tuple[Callable[[Bench], list[Table]], str | None]] = {
     "takeover": (takeover.run, takeover.__doc__),
     "task-cost": (task_cost.run, task_cost.__doc__),
     "task-peers": (task_peers.run, task_peers.__doc__),
+    "timetable-rate": (timetable_rate.run, timetable_rate.__doc__),
+    "timetable-writes": (timetable_writes.run, timetable_writes.__doc__),
     "renewal": (renewal.run, renewal.__doc__),
 }
 NEEDS_LINUX = "some figures (memory, CPU of workers) are read from /proc: Linux only"
