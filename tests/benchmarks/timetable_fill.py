@@ -58,9 +58,7 @@ class Filler:
         soon = datetime.now(timezone.utc) + timedelta(seconds=QUIET_FROM_S)
         times = [soon + timedelta(seconds=step_s * number) for number in range(QUIET_RULES)]
         models = [self._put_of(_entry("<name>", daily(at), tenant="<tenant>")) for at in times]
-        self._send(
-            self._copy(models[number % QUIET_RULES], number) for number in range(count)
-        )
+        self._send(self._copy(models[number % QUIET_RULES], number) for number in range(count))
 
     def add_tick(self) -> None:
         """Store one more, due every second: its messages tell that a beat is at work."""
@@ -115,6 +113,4 @@ def daily(moment: datetime) -> str:
 
 
 def _entry(name: str, recurrence: str, tenant: str, jitter_s: int = 0) -> Entry:
-    return Entry(
-        name, KEYED, recurrence, kwargs={"key": name}, tenant=tenant, jitter=jitter_s
-    )
+    return Entry(name, KEYED, recurrence, kwargs={"key": name}, tenant=tenant, jitter=jitter_s)

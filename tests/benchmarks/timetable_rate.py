@@ -27,13 +27,11 @@ from tests.benchmarks.replicas import Fleet, cpu_seconds, ended_early, resident_
 from tests.benchmarks.rounds import Bench, alternate, complete
 from tests.benchmarks.servers import MeasuredServer
 from tests.benchmarks.tables import Table, Target, ratios
-from tests.benchmarks.timetable_fill import Awake, Filler, name_of
+from tests.benchmarks.timetable_fill import Awake, Filler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.benchmarks.arrivals import Arrival
-    from tests.benchmarks.servers import Usage
 
 FLAT = Target(at_most=1.2)
 PER_SECOND = 1_000
@@ -60,9 +58,7 @@ class Cost:
 class Filled:
     """A store with so many entries, and the next of them to be woken."""
 
-    def __init__(
-        self, bench: Bench, store: MeasuredServer, entries: int, tenants: int = 0
-    ) -> None:
+    def __init__(self, bench: Bench, store: MeasuredServer, entries: int, tenants: int = 0) -> None:
         self.broker, self.store, self.entries = bench.servers.broker, store, entries
         self._filler = Filler(self.broker, store, tenants)
         self._filler.add_tick()
@@ -90,12 +86,11 @@ class Filled:
 
 
 def run(bench: Bench) -> list[Table]:
-    """Measure both ways of falling due, and once more with many tenants."""
+    """Measure both ways of falling due."""
     sizes = (100, 10_000, 50_000) if bench.quick else (100, 10_000, 1_000_000)
     seconds = bench.scaled(SEVERAL, 4)
     with _filled(bench, sizes) as stores:
-        tables = [_table(bench, stores, seconds, jitter_s) for jitter_s in (0, 1)]
-    return tables
+        return [_table(bench, stores, seconds, jitter_s) for jitter_s in (0, 1)]
 
 
 def _table(bench: Bench, stores: dict[int, Filled], seconds: int, jitter_s: int) -> Table:
@@ -150,17 +145,6 @@ def _measure(filled: Filled, seconds: int, jitter_s: int) -> Cost:
         used = filled.store.usage().since(was)
         cpu_s = cpu_seconds(replica.pid) - cpu_s
         memory_mib = resident_mib(replica.pid)
-    return _cost(arrivals, due, used, cpu_s, memory_mib, jitter_s)
-
-
-def _cost(
-    arrivals: list[Arrival],
-    due: int,
-    used: Usage,
-    cpu_s: float,
-    memory_mib: float,
-    jitter_s: int,
-) -> Cost:
     count = len(arrivals)
     commands = {word: n for word, n in used.commands.items() if word not in OVERHEAD}
     return Cost(
