@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import Self
+
 from celery_singleton_beat import Entry, Timetable
 from tests.benchmarks.arrivals import Bystander
 from tests.benchmarks.bench_app import NOOP, AppSpec, make_app
@@ -63,7 +65,7 @@ class Monitor:
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._watch, name="monitor", daemon=True)
 
-    def __enter__(self) -> Monitor:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
