@@ -20,6 +20,7 @@ from celery_singleton_beat.adapters.dry_run import DryPublisher
 from celery_singleton_beat.adapters.entries import (
     SingletonEntry,
     absolute,
+    defaults_of,
     read_entry,
     stored_entry,
     stored_timing,
@@ -33,7 +34,7 @@ from celery_singleton_beat.engine.pace import Pace
 from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.errors import ConfigurationError, EntryError, StoreError
 from celery_singleton_beat.protocol import definition
-from celery_singleton_beat.protocol.entry import Timing, configuration_digest
+from celery_singleton_beat.protocol.entry import Defaults, Timing, configuration_digest
 from celery_singleton_beat.protocol.occurrence import HEADER, Occurrence
 from celery_singleton_beat.store.memory_store import MemoryStore
 
@@ -134,7 +135,11 @@ class SingletonScheduler(Scheduler):
         return Dispatcher(self.replica, self.timings, digest)
 
     def _stored_timing(self, entry: definition.Entry) -> Timing:
-        return stored_timing(self.app, entry, self._extension.settings)
+        return stored_timing(self.app, entry, self._extension.settings, self._defaults)
+
+    @cached_property
+    def _defaults(self) -> Defaults:
+        return defaults_of(self.app, self._extension.settings)
 
     def tick(self, *_args: Any, **_kwargs: Any) -> float:
         """Dispatch what is due, then wait, at most a second, for what is due next.

@@ -22,6 +22,10 @@ from tests.benchmarks import (
     takeover,
     task_cost,
     task_peers,
+    timetable_changes,
+    timetable_peers,
+    timetable_rate,
+    timetable_writes,
 )
 from tests.benchmarks.rounds import Bench
 from tests.benchmarks.servers import Servers, private_servers
@@ -39,6 +43,10 @@ BENCHMARKS: dict[str, tuple[Callable[[Bench], list[Table]], str | None]] = {
     "takeover": (takeover.run, takeover.__doc__),
     "task-cost": (task_cost.run, task_cost.__doc__),
     "task-peers": (task_peers.run, task_peers.__doc__),
+    "timetable-changes": (timetable_changes.run, timetable_changes.__doc__),
+    "timetable-peers": (timetable_peers.run, timetable_peers.__doc__),
+    "timetable-rate": (timetable_rate.run, timetable_rate.__doc__),
+    "timetable-writes": (timetable_writes.run, timetable_writes.__doc__),
     "renewal": (renewal.run, renewal.__doc__),
     "reconcile": (reconcile_rate.run, reconcile_rate.__doc__),
 }
@@ -68,7 +76,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    lines = [f"  {name:14} {_first_line(doc)}" for name, (_, doc) in BENCHMARKS.items()]
+    lines = [f"  {name:18} {_first_line(doc)}" for name, (_, doc) in BENCHMARKS.items()]
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
         description="Measure beside a bare loop, stock beat and RedBeat; A B A B in one run.",

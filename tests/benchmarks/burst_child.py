@@ -142,6 +142,20 @@ class Ours(Side):
             time.sleep(pause)
 
 
+class Stored(Ours):
+    """The same with all of its entries in the store, and none in the configuration."""
+
+    def ready(self) -> None:
+        from celery_singleton_beat import Timetable  # noqa: PLC0415 (peers do without)
+
+        given, self.app.conf.beat_schedule = self.app.conf.beat_schedule, {}
+        Timetable(self.app).reconcile(
+            {"name": name, "task": fields["task"], "recurrence": fields["schedule"]}
+            for name, fields in given.items()
+        )
+        super().ready()
+
+
 class StockBeat(Side):
     """Celery's `PersistentScheduler`, one due entry a tick, all entries long overdue."""
 
@@ -194,6 +208,7 @@ SIDES: dict[str, type[Side]] = {
     "bare": BareLoop,
     "batched": BatchedLoop,
     "ours": Ours,
+    "stored": Stored,
     "stock": StockBeat,
     "redbeat": RedBeat,
 }

@@ -152,7 +152,7 @@ def _rule(burst: Burst, lead_s: float) -> tuple[int, int]:
 
 def _spec(burst: Burst, servers: Servers, every_s: int, due_s: int) -> AppSpec:
     timetables = [Timetable("due", burst.entries, every_s)]
-    if burst.side == "ours" and burst.bursts == 1:
+    if burst.side in {"ours", "stored"} and burst.bursts == 1:
         # One entry that is due two seconds earlier: it opens the connections.
         warm_s = next(n for n in range(LONGEST_S, 0, -1) if (due_s - 2) % n == 0 and n != every_s)
         timetables.append(Timetable("warm", 1, warm_s))

@@ -91,6 +91,21 @@ def resident_mib(pid: int) -> float:
     return int(kib) / _KIB
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process so far, user and system, all threads (Linux).
+
+    Raises:
+        NotMeasured: this system has no /proc.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except OSError as error:
+        raise NotMeasured(f"no /proc/{pid}: CPU time is read on Linux only") from error
+    # The command's name, in parentheses, may hold blanks: count from behind it.
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def ended_early(replica: ChildProcess) -> NotMeasured:
     """Return the error of a replica that did not do what it should, with its own words."""
     state = "runs" if replica.running else f"ended ({replica.returncode})"

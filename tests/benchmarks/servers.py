@@ -51,6 +51,10 @@ class MeasuredServer:
         counts = {name.removeprefix("cmdstat_"): int(row["calls"]) for name, row in stats.items()}
         return Usage(cpu["used_cpu_user"] + cpu["used_cpu_sys"], counts)
 
+    def memory(self) -> int:
+        """Read how many bytes the server has in use."""
+        return int(self.client.info("memory")["used_memory"])
+
     def wipe(self) -> None:
         """Forget everything, so that no round inherits from the one before."""
         self.client.flushall()

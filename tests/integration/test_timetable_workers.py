@@ -13,6 +13,7 @@ from celery_singleton_beat import events as happened
 from celery_singleton_beat.adapters.entries import stored_timing
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.events import Event
+from celery_singleton_beat.protocol.entry import Defaults
 from tests.integration.workers import Shop
 
 
@@ -126,4 +127,4 @@ def test_overlap_is_refused_where_nobody_knows_what_runs() -> None:
     entry = Entry("x", "plain.task", 60, overlap="skip")
 
     with pytest.raises(EntryError, match="is not a SingletonTask"):
-        stored_timing(app, entry, extension_of(app).settings)
+        stored_timing(app, entry, extension_of(app).settings, Defaults())

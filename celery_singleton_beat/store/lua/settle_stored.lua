@@ -6,14 +6,17 @@
 --   awaited, told, revision, queued}, as for settle; 7 history limit
 -- Answer: {epoch, verdict …}
 expect({KEYS[9], KEYS[13]}, {KEYS[10], KEYS[11]})
-local answer = {epoch}
+local answer, names = {epoch}, {}
+for i, told in ipairs(ARGV[6]) do names[i] = told[1] end
 
+local slots = redis.call('HMGET', STORED, unpack(names))
+local cards = redis.call('HMGET', CARDS, unpack(names))
+local records, scores, ended = {}, {}, {}
 for i, told in ipairs(ARGV[6]) do
-  local entry = told[1]
-  local slot = read_slot(redis.call('HGET', STORED, entry))
-  local card = read_card(redis.call('HGET', CARDS, entry))
+  local entry, slot, card = told[1], read_slot(slots[i]), read_card(cards[i])
   local is_ours = card and slot and int(slot[3]) == told[2]
-  local moves = is_ours and slot[4] > 0
+  -- One that is settled twice in this call has moved already.
+  local moves = is_ours and slot[4] > 0 and not ended[entry]
   if not slot or not card then
     answer[i + 1] = 'GONE'
   elseif not is_ours then
@@ -23,12 +26,20 @@ for i, told in ipairs(ARGV[6]) do
     local is_on = card[4] == 1 and card[5] == 0
     answer[i + 1] = is_current and 'CONFIRMED' or is_on and 'STALE' or 'GONE'
     if moves then
-      local text = join(told[3], is_current and told[4] or int(now), int(slot[3]), '0', told[5])
-      redis.call('HSET', STORED, entry, text)
-      look_at(entry, card, read_slot(text))
+      local due = is_current and told[4] or int(now)
+      ended[entry] = true
+      records[#records + 1] = entry
+      records[#records + 1] = join(told[3], due, int(slot[3]), '0', told[5])
+      local of = scores[card[6]] or {}
+      scores[card[6]] = of
+      of[#of + 1] = is_on and tonumber(due) >= 0 and due or '+inf'
+      of[#of + 1] = entry
+      touched[card[6]] = true
     end
   end
   note_settled(9, told, ARGV[7], moves, is_ours)
 end
+if #records > 0 then redis.call('HSET', STORED, unpack(records)) end
+for name, of in pairs(scores) do redis.call('ZADD', OF .. name, unpack(of)) end
 give_turns()
 return cjson.encode(answer)
