@@ -75,7 +75,8 @@ class OccurrencesMissed(Event):
     """Occurrences that are left out; ``by_ms`` is the one that stands for them, if any.
 
     ``reason`` is ``"late"`` (catch-up left them out), ``"paused"`` (they were due
-    while the entry was paused) or ``"overlap"`` (the run before them was not over).
+    while the entry was paused), ``"overlap"`` (the run before them was not over) or
+    ``"changed"`` (from this one on, its rule was changed before they were dispatched).
     """
 
     text: ClassVar[str] = "Occurrences were left out"

@@ -23,9 +23,10 @@ _NO_INTERVAL: Final = (None, 0, timedelta(0))
 class TenantLimits:
     """What one tenant may have; None: no limit of that kind.
 
-    ``max_entries`` counts enabled entries. ``min_interval`` (seconds or a
-    timedelta) bounds the smallest distance that two occurrences of an entry
-    ever have. ``max_per_minute`` bounds the runs of all its entries.
+    ``max_entries`` counts all entries, also those that are paused or disabled.
+    ``min_interval`` (seconds or a timedelta) bounds the smallest distance that two
+    occurrences of an entry ever have. ``max_per_minute`` bounds how many of its
+    entries beats take up in a minute.
 
     Raises:
         ConfigurationError: a limit is no number, or negative.

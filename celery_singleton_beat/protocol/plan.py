@@ -31,6 +31,7 @@ class Reason(Enum):
     LATE = "late"  # catch-up left them out
     PAUSED = "paused"  # they were due while the entry was paused
     OVERLAP = "overlap"  # the run before them was not over
+    CHANGED = "changed"  # the entry's rule was changed before they were dispatched
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,14 @@ def plan(
     """
     since_ms = now_ms if changed_ms is None else changed_ms
     replanned = first_plan(timing, slot, now_ms=since_ms)
+    left: tuple[Missed, ...] = ()
     if replanned is not None:
+        is_left = ABSENT < slot.slot_ms < since_ms and slot.slot_ms != replanned.slot_ms
+        if is_left and changed_ms is not None:
+            left = (Missed(slot.slot_ms, slot.slot_ms, 1, None, Reason.CHANGED),)
         slot = replanned
     slot, passed_over = _resumed(timing, slot, resumed_ms)
+    passed_over = left + passed_over
     seen_ms = now_ms - timing.offset_ms
     if slot.slot_ms == ABSENT or slot.slot_ms > seen_ms:
         return Plan((), _scheduled(timing, slot), passed_over)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from celery_singleton_beat.protocol.claim import Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.entry import CatchUp, Timing, configuration_digest
-from celery_singleton_beat.protocol.plan import first_plan, plan, resume_at
+from celery_singleton_beat.protocol.plan import Reason, first_plan, plan, resume_at
 from celery_singleton_beat.protocol.recurrence import Interval
 
 EVERY_MS = 1000
@@ -251,3 +251,18 @@ def test_a_configuration_is_known_by_names_and_rules_alone() -> None:
     assert digest != configuration_digest([one])
     assert digest != configuration_digest([one, replace(two, recurrence=Interval(2000))])
     assert digest != configuration_digest([one, replace(two, jitter_ms=5)])
+
+
+def test_what_an_old_rule_left_undone_is_told() -> None:
+    """Of what is not selected there is a record, with the reason."""
+    every_7, every_5 = Timing("tick", Interval(7000)), Timing("tick", Interval(5000))
+    overdue = slot_at(every_7, 7000)
+
+    changed = plan(every_5, overdue, now_ms=9000, changed_ms=8000)
+    kept = plan(every_7, overdue, now_ms=9000, changed_ms=8000)
+
+    told = [(missed.first_ms, missed.last_ms, missed.reason) for missed in changed.missed]
+    assert told == [(7000, 7000, Reason.CHANGED)]
+    assert changed.slot.slot_ms == 10_000
+    assert times(kept) == [7000]
+    assert kept.missed == ()
