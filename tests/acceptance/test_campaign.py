@@ -17,6 +17,7 @@ import pytest
 
 from tests.acceptance.campaign import DistantBroker, Outcome, Plan, carry_out
 from tests.acceptance.campaign_app import ONCE, OURS, SINGLETON
+from tests.conftest import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,12 +43,11 @@ def seeded(plan: Plan) -> Plan:
 
 
 @pytest.fixture
-def show_lines(capsys: pytest.CaptureFixture[str]) -> Callable[[list[str]], None]:
-    """A printer past pytest's capture."""
+def show_lines(record_property: Callable[[str, object], None]) -> Callable[[list[str]], None]:
+    """A teller of lines that stand at the end of every run's output."""
 
     def show_lines(lines: list[str]) -> None:
-        with capsys.disabled():
-            print("\n" + "\n".join(lines))  # noqa: T201  # to be seen is its purpose
+        record_property(SHOWN, "\n".join(lines))
 
     return show_lines
 
