@@ -8,25 +8,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import islice
 from typing import Final
 
 from celery_singleton_beat.errors import (
     EntryError,
-    LimitExceeded,
     RevisionConflict,
     SingletonBeatError,
 )
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.entry import DAY_MS, Timing
-from celery_singleton_beat.protocol.gap import min_gap_ms
-from celery_singleton_beat.protocol.limits import TenantLimits
+from celery_singleton_beat.protocol.limits import TenantLimits, gap_of, too_many, too_often
 from celery_singleton_beat.protocol.preview import upcoming
 from celery_singleton_beat.protocol.stored import Put, PutAnswer, Stored
 from celery_singleton_beat.protocol.tenant import Quota
-from celery_singleton_beat.setting_values import written
 from celery_singleton_beat.store.port import Store
 from celery_singleton_beat.store.timetable_port import Kept, Page
 
@@ -117,7 +113,7 @@ def put_of(entry: Entry, change: Change, now_ms: int) -> Put:
     """Write an entry as the store takes it, planned from now on."""
     timing = entry.timing()
     slot_ms = timing.recurrence.next_after(now_ms)
-    gap_ms = (min_gap_ms(entry.spec.recurrence(entry.timezone)) or 0) if entry.tenant else 0
+    gap_ms = gap_of(entry) if entry.tenant else 0
     return Put(
         entry.name,
         entry.to_json(),
@@ -150,31 +146,11 @@ def refused(entry: Entry, answer: PutAnswer) -> SingletonBeatError | None:
                 "whoever put it must remove it first"
             )
         case Stored.TOO_MANY:
-            return LimitExceeded(
-                f"tenant {entry.tenant!r} has {answer.limit} entries, and may have no more "
-                f"(max_entries): entry {entry.name!r} was not stored",
-                limit="max_entries",
-                allowed=answer.limit,
-                value=answer.limit + 1,
-                tenant=entry.tenant,
-            )
+            return too_many(entry, answer.limit)
         case Stored.TOO_OFTEN:
-            return _too_often(entry, answer)
+            return too_often(entry, answer.limit)
         case _:
             return None
-
-
-def _too_often(entry: Entry, answer: PutAnswer) -> LimitExceeded:
-    gap_ms = min_gap_ms(entry.spec.recurrence(entry.timezone)) or 0
-    return LimitExceeded(
-        f"entry {entry.name!r} of tenant {entry.tenant!r} has occurrences "
-        f"{written(gap_ms / 1000)} seconds apart, and {written(answer.limit / 1000)} are the least "
-        "allowed (min_interval; it counts the smallest distance that ever comes)",
-        limit="min_interval",
-        allowed=timedelta(milliseconds=answer.limit),
-        value=timedelta(milliseconds=gap_ms),
-        tenant=entry.tenant,
-    )
 
 
 def _pages(ask: Callable[[str], Page]) -> Iterator[list[str]]:

@@ -71,42 +71,6 @@ class TenantLimits:
         entries, interval_ms, per_minute = (None if n == ABSENT else n for n in quota)
         return cls(entries, interval_ms and interval_ms / 1000, per_minute)
 
-    def check_count(self, count: int, tenant: str) -> None:
-        """Let a tenant have so many enabled entries, the one to be stored included.
-
-        Raises:
-            LimitExceeded: these are too many.
-        """
-        if self.max_entries is not None and count > self.max_entries:
-            raise LimitExceeded(
-                f"tenant {tenant!r} would have {count} enabled entries, and {self.max_entries} "
-                "are allowed (max_entries)",
-                limit="max_entries",
-                allowed=self.max_entries,
-                value=count,
-                tenant=tenant,
-            )
-
-    def check_interval(self, entry: Entry) -> None:
-        """Let an entry be due as often as it is, at the most frequent that it ever is.
-
-        Raises:
-            LimitExceeded: two of its occurrences come too near to each other.
-        """
-        if not self.min_interval_ms:
-            return
-        gap_ms = min_gap_ms(entry.spec.recurrence(entry.timezone))
-        if gap_ms is not None and gap_ms < self.min_interval_ms and entry.max_runs != 1:
-            raise LimitExceeded(
-                f"entry {entry.name!r} of tenant {entry.tenant!r} has occurrences that are "
-                f"{written(gap_ms / 1000)} seconds apart; the least allowed is "
-                f"{written(self.min_interval_ms / 1000)} seconds (min_interval)",
-                limit="min_interval",
-                allowed=self.min_interval,
-                value=timedelta(milliseconds=gap_ms),
-                tenant=entry.tenant,
-            )
-
     def to_json(self) -> str:
         """The limits as canonical JSON."""
         return json.dumps(
@@ -149,3 +113,34 @@ class TenantLimits:
             if name not in cls.__slots__:
                 raise ConfigurationError(f"no limit {name!r}{did_you_mean(name, cls.__slots__)}")
         return cls(**data)
+
+
+def gap_of(entry: Entry) -> int:
+    """The smallest distance that two occurrences of an entry ever have, in ms; 0: it has no two."""
+    return 0 if entry.max_runs == 1 else min_gap_ms(entry.spec.recurrence(entry.timezone)) or 0
+
+
+def too_many(entry: Entry, allowed: int) -> LimitExceeded:
+    """Tell that an entry's tenant has as many as it may."""
+    return LimitExceeded(
+        f"tenant {entry.tenant!r} has {allowed} entries, and may have no more (max_entries): "
+        f"entry {entry.name!r} was not stored",
+        limit="max_entries",
+        allowed=allowed,
+        value=allowed + 1,
+        tenant=entry.tenant,
+    )
+
+
+def too_often(entry: Entry, least_ms: int) -> LimitExceeded:
+    """Tell that two occurrences of an entry come too near to each other for its tenant."""
+    gap_ms = gap_of(entry)
+    return LimitExceeded(
+        f"entry {entry.name!r} of tenant {entry.tenant!r} has occurrences "
+        f"{written(gap_ms / 1000)} seconds apart, and {written(least_ms / 1000)} are the least "
+        "allowed (min_interval; it counts the smallest distance that ever comes)",
+        limit="min_interval",
+        allowed=timedelta(milliseconds=least_ms),
+        value=timedelta(milliseconds=gap_ms),
+        tenant=entry.tenant,
+    )

@@ -9,23 +9,38 @@ from typing import Any
 import pytest
 
 from celery_singleton_beat import ConfigurationError, Entry, LimitExceeded, TenantLimits
+from celery_singleton_beat.engine.timetable import TimetableEngine, refused
+from celery_singleton_beat.store.memory_store import MemoryStore
 
 
 def entry(recurrence: Any, **given: Any) -> Entry:
     return Entry("acme:report", task="report", recurrence=recurrence, tenant="acme", **given)
 
 
+def put(limits: TenantLimits, *entries: Entry) -> None:
+    """Store entries, as a timetable with these limits does."""
+    answers = TimetableEngine(MemoryStore(), limits).put(entries)
+    for one, answer in zip(entries, answers, strict=True):
+        error = refused(one, answer)
+        if error is not None:
+            raise error
+
+
+def many(count: int) -> list[Entry]:
+    return [Entry(f"e{n}", "report", 3600, tenant="acme") for n in range(count)]
+
+
 def test_the_defaults_are_twenty_entries_and_five_minutes() -> None:
     """S2-03, S2-04."""
     limits = TenantLimits()
 
-    limits.check_count(20, "acme")
-    limits.check_interval(entry("*/5 * * * *"))
+    put(limits, *many(20))
+    put(limits, entry("*/5 * * * *"))
 
-    with pytest.raises(LimitExceeded, match=r"tenant 'acme' would have 21 .* 20 are allowed"):
-        limits.check_count(21, "acme")
-    with pytest.raises(LimitExceeded, match="60 seconds apart; the least allowed is 300 seconds"):
-        limits.check_interval(entry("* * * * *"))
+    with pytest.raises(LimitExceeded, match=r"tenant 'acme' has 20 entries, and may have no more"):
+        put(limits, *many(21))
+    with pytest.raises(LimitExceeded, match="60 seconds apart, and 300 are the least allowed"):
+        put(limits, entry("* * * * *"))
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Rome", "Australia/Lord_Howe"])
@@ -33,7 +48,7 @@ def test_the_defaults_are_twenty_entries_and_five_minutes() -> None:
 def test_a_rule_that_is_ever_too_often_is_always_refused(recurrence: Any, zone: str) -> None:
     """F17: ``*/7`` is four minutes from the next once an hour, whatever time it is now."""
     with pytest.raises(LimitExceeded) as caught:
-        TenantLimits().check_interval(entry(recurrence, timezone=zone))
+        put(TenantLimits(), entry(recurrence, timezone=zone))
 
     assert caught.value.limit == "min_interval"
 
@@ -42,22 +57,22 @@ def test_the_day_on_which_clocks_leap_counts() -> None:
     """F17."""
     daily = TenantLimits(min_interval=timedelta(days=1))
 
-    daily.check_interval(entry("0 9 * * *"))
+    put(daily, entry("0 9 * * *"))
 
     with pytest.raises(LimitExceeded, match="82800 seconds apart"):
-        daily.check_interval(entry("0 9 * * *", timezone="Europe/Rome"))
+        put(daily, entry("0 9 * * *", timezone="Europe/Rome"))
 
 
 def test_what_runs_once_is_never_too_often() -> None:
     limits = TenantLimits()
 
-    limits.check_interval(entry(datetime(2026, 1, 1, tzinfo=timezone.utc)))
-    limits.check_interval(entry(1, max_runs=1))
+    put(limits, entry(datetime(2026, 1, 1, tzinfo=timezone.utc)))
+    put(limits, entry(1, max_runs=1))
 
 
 def test_an_error_carries_the_limit_the_value_and_the_tenant() -> None:
     with pytest.raises(LimitExceeded) as caught:
-        TenantLimits(min_interval=60).check_interval(entry(30))
+        put(TenantLimits(min_interval=60), entry(30))
 
     for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):  # noqa: S301
         assert error.limit == "min_interval"
@@ -70,8 +85,8 @@ def test_a_limit_may_be_none() -> None:
     """S2-05."""
     without = TenantLimits(max_entries=None, min_interval=None)
 
-    without.check_count(1_000_000, "acme")
-    without.check_interval(entry(0.001))
+    put(without, *many(100))
+    put(without, entry(0.001))
 
     assert TenantLimits(min_interval=0) == TenantLimits(min_interval=None)
 
