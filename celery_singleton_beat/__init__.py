@@ -46,10 +46,12 @@ if TYPE_CHECKING:
         UnreadableEntry,
     )
     from celery_singleton_beat.protocol.limits import TenantLimits
+    from celery_singleton_beat.protocol.preview import Due, preview
 
 __all__ = [
     "BackfillTooLong",
     "ConfigurationError",
+    "Due",
     "DuplicateLockKey",
     "Entry",
     "EntryError",
@@ -82,12 +84,14 @@ __all__ = [
     "UnknownEntry",
     "UnknownSetting",
     "UnreadableEntry",
+    "preview",
     "subscribe",
 ]
 
 _HOMES: Final = {
     "BackfillTooLong": "errors",
     "ConfigurationError": "errors",
+    "Due": "protocol.preview",
     "DuplicateLockKey": "errors",
     "Entry": "adapters.entry",
     "EntryError": "errors",
@@ -120,6 +124,7 @@ _HOMES: Final = {
     "UnknownEntry": "errors",
     "UnknownSetting": "errors",
     "UnreadableEntry": "errors",
+    "preview": "protocol.preview",
     "subscribe": "adapters.extension",
 }
 
