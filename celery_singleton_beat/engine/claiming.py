@@ -19,6 +19,9 @@ from celery_singleton_beat.protocol.claim import Settled, Settlement
 UNUSABLE_MS: Final = 60_000
 """After so long an entry that this replica could not use is looked at again."""
 
+GATHER_MS: Final = 10
+"""After a dispatch it is so long at least to the next: a tick for one costs as much as for ten."""
+
 
 class Question:
     """The id of a claim whose answer was lost: it is asked again, and its hold counts from then."""
@@ -93,7 +96,7 @@ class Claiming(ABC):
         # The answer's time is at most as old as the question.
         store_now_ms = answer.now_ms + self._clock_ms() - asked_ms
         until_ms = min(known, default=store_now_ms + self._pace.poll_ms)
-        return max(until_ms - store_now_ms, 0)
+        return max(until_ms - store_now_ms, GATHER_MS if answer.claims else 0)
 
     @abstractmethod
     def _claim(self, request_id: str) -> Any:
