@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from celery_singleton_beat.protocol.claim import Settled
+from celery_singleton_beat.protocol.claim import Settled, Settlement
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.testing.harness import HOLD_MS, START_MS, StoreUnderTest, equal
 
@@ -124,6 +124,22 @@ def a_paused_entry_with_a_lapsed_hold_waits_until_it_is_resumed(it: StoreUnderTe
     equal(it.taken(), ["x"])
 
 
+def a_hold_that_is_ended_twice_in_one_call_moves_once(it: StoreUnderTest) -> None:
+    it.put()
+    (claim,) = it.take().claims
+    first, second = (
+        Settlement(
+            "x", claim.slot.fence, replace(claim.slot, due_ms=due_ms), revision=claim.card.revision
+        )
+        for due_ms in (START_MS + 5, START_MS + 9)
+    )
+
+    verdicts = it.store.settle_stored([first, second])
+
+    equal(verdicts, [Settled.CONFIRMED, Settled.CONFIRMED])
+    equal((it.slot().due_ms, it.take().next_ms), (START_MS + 5, START_MS + 5))
+
+
 CHANGE_CHECKS = (
     a_change_never_touches_a_live_hold,
     a_holder_of_an_entry_changed_meanwhile_is_stale,
@@ -134,4 +150,5 @@ CHANGE_CHECKS = (
     a_holder_of_an_entry_removed_meanwhile_hears_that_it_is_gone,
     a_holder_of_an_entry_removed_and_put_again_has_lost_it,
     a_paused_entry_with_a_lapsed_hold_waits_until_it_is_resumed,
+    a_hold_that_is_ended_twice_in_one_call_moves_once,
 )

@@ -12,6 +12,7 @@ from uuid import uuid5
 import pytest
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.engine.stored_entries import GATHER_MS
 from celery_singleton_beat.protocol.jitter import offset_ms
 from celery_singleton_beat.protocol.occurrence import HEADER, NAMESPACE
 from celery_singleton_beat.testing import FakeClock
@@ -60,6 +61,22 @@ def test_a_queue_of_its_own_is_where_it_goes(replica: Replica) -> None:
     assert replica.dispatch() == []
     (text,) = replica.client.lrange("reports", 0, -1)
     assert json.loads(text)["headers"]["task"] == "elsewhere.report"
+
+
+def test_what_falls_due_just_after_a_dispatch_is_gathered_for_the_next(replica: Replica) -> None:
+    second_at = datetime.fromtimestamp((EIGHT + 3) / 1000, timezone.utc)
+    replica.clock.now_ms = ms("2026-03-02 07:00")
+    replica.timetable.put(daily("first"))
+    replica.timetable.put(daily("second", recurrence=second_at))
+    replica.clock.now_ms = EIGHT
+
+    wait_ms = replica.dispatcher.tick()
+    first = replica.sent()
+    replica.clock.now_ms = EIGHT + wait_ms
+    second = replica.sent()
+
+    assert wait_ms == GATHER_MS
+    assert [first, second] == [[("first", EIGHT)], [("second", EIGHT + 3)]]
 
 
 def test_an_occurrence_is_dispatched_once_whichever_replica_looks(make_replica: Make) -> None:
