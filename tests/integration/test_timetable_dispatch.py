@@ -12,7 +12,7 @@ from uuid import uuid5
 import pytest
 
 from celery_singleton_beat import events as happened
-from celery_singleton_beat.engine.stored_entries import GATHER_MS
+from celery_singleton_beat.engine.claiming import GATHER_MS
 from celery_singleton_beat.protocol.jitter import offset_ms
 from celery_singleton_beat.protocol.occurrence import HEADER, NAMESPACE
 from celery_singleton_beat.testing import FakeClock
