@@ -77,6 +77,7 @@ def _pip(*arguments: str) -> None:
 def test_the_installed_package_finds_every_script_and_its_type_marker(
     installed: Installed,
 ) -> None:
+    """S2-21: the API is typed, also where it is installed."""
     in_the_tree = {
         path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8")
         for path in PACKAGE.rglob("*")

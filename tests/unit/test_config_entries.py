@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any
 
@@ -67,3 +68,13 @@ def test_start_and_end_bound_it() -> None:
 def test_what_cannot_be_is_refused_by_name(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(EntryError, match=said):
         timing(**fields)
+
+
+def test_an_app_has_one_extension_for_all_its_schedules() -> None:
+    """S2-11: one manager in a process, whoever asks first."""
+    app = Celery("shop", set_as_current=False)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: extension_of(app), range(64)))
+
+    assert {id(one) for one in found} == {id(extension_of(app))}
