@@ -147,7 +147,8 @@ def refusal(asked: Put, card: Card | None, tenant: Tenant, default: Quota) -> Pu
     """Say why a definition may not be stored, or that there is nothing to do.
 
     Limits are for entries that name a tenant. The number of entries counts for
-    one that the tenant does not have yet.
+    one that the tenant does not have yet, the interval for one that is enabled:
+    what is too often since the limit was lowered can still be disabled.
     """
     revision = card.revision if card else 0
     if card and asked.mark and card.source != asked.source:
@@ -167,7 +168,7 @@ def _is_kept(asked: Put, card: Card) -> bool:
 def _limit_met(asked: Put, card: Card | None, tenant: Tenant, default: Quota) -> PutAnswer | None:
     revision = card.revision if card else 0
     quota = tenant.quota or default
-    if 0 < asked.gap_ms < quota.min_interval_ms:
+    if asked.is_enabled and 0 < asked.gap_ms < quota.min_interval_ms:
         return PutAnswer(Stored.TOO_OFTEN, revision, quota.min_interval_ms)
     is_new = card is None or card.tenant != asked.tenant
     if is_new and ABSENT < quota.max_entries <= tenant.entries:

@@ -16,15 +16,15 @@ from celery_singleton_beat.store.asked_port import (
     OpenRequest,
     RequestPage,
 )
-from celery_singleton_beat.store.redis_script import RedisScripts, batches
-from celery_singleton_beat.store.settlement_texts import settlement_texts
+from celery_singleton_beat.store.redis_script import batches
+from celery_singleton_beat.store.redis_settling import Settlers
 
 _PAGE: Final = 500
 _STORED: Final = "s"
 _CONFIG: Final = "c"
 
 
-class RedisAsked(RedisScripts):
+class RedisAsked(Settlers):
     """Implements ``AskedStore``: one method per script."""
 
     def ask(self, asking: Asking) -> AskAnswer:
@@ -67,17 +67,7 @@ class RedisAsked(RedisScripts):
         )
 
     def settle_asked(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        keys = self.keys
-        verdicts: list[Settled] = []
-        for batch in batches(settlements):
-            settled = [settlement_texts(settlement) for settlement in batch]
-            watched = (keys.awaited, keys.published, keys.progress, keys.history, keys.queued)
-            runs = (keys.run(one.run) for settlement in batch for one in settlement.awaited)
-            answer = self._call(
-                "settle_asked", (*self._asking, *watched, *runs), (settled, self._history)
-            )
-            verdicts += map(Settled, answer)
-        return verdicts
+        return self._settle("settle_asked", self._asking, settlements)
 
     def cancel_asked(
         self, requests: Sequence[str], by: str = "", *, dropped: bool = False

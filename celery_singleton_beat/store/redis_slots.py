@@ -13,11 +13,11 @@ from celery_singleton_beat.store.port import (
     SlotsAnswer,
     Standing,
 )
-from celery_singleton_beat.store.redis_script import RedisScripts, batches, pairs
-from celery_singleton_beat.store.settlement_texts import settlement_texts, slot_texts
+from celery_singleton_beat.store.redis_script import batches, pairs
+from celery_singleton_beat.store.redis_settling import Settlers, slot_texts
 
 
-class RedisSlots(RedisScripts):
+class RedisSlots(Settlers):
     """Implements the verbs of beats: one method per script."""
 
     def claim(self, request: ClaimRequest) -> ClaimAnswer:
@@ -69,17 +69,9 @@ class RedisSlots(RedisScripts):
 
     def settle(self, digest: str, settlements: Sequence[Settlement]) -> list[Settled]:
         keys = self.keys
-        verdicts: list[Settled] = []
-        for batch in batches(settlements):
-            settled = [settlement_texts(settlement) for settlement in batch]
-            names = (keys.meta, keys.due, keys.held, keys.slots)
-            watched = (keys.awaited, keys.published, keys.progress, keys.history, keys.queued)
-            runs = (keys.run(one.run) for settlement in batch for one in settlement.awaited)
-            answer = self._call(
-                "settle", (*names, *watched, *runs), (digest, settled, self._history)
-            )
-            verdicts += map(Settled, answer)
-        return verdicts
+        return self._settle(
+            "settle", (keys.meta, keys.due, keys.held, keys.slots), settlements, digest
+        )
 
     def recall(self, *, limit: int, hold_ms: int) -> list[Awaited]:
         keys = self.keys

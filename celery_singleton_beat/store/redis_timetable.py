@@ -9,8 +9,8 @@ from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot
 from celery_singleton_beat.protocol.codec import clean
 from celery_singleton_beat.protocol.stored import Card, Put, PutAnswer, Stored
 from celery_singleton_beat.protocol.tenant import Quota, Tenant
-from celery_singleton_beat.store.redis_script import RedisScripts, batches, pairs
-from celery_singleton_beat.store.settlement_texts import settlement_texts
+from celery_singleton_beat.store.redis_script import batches, pairs
+from celery_singleton_beat.store.redis_settling import Settlers
 from celery_singleton_beat.store.timetable_port import (
     Kept,
     Page,
@@ -22,7 +22,7 @@ from celery_singleton_beat.store.timetable_port import (
 _PAGE = 500
 
 
-class RedisTimetable(RedisScripts):
+class RedisTimetable(Settlers):
     """Implements ``TimetableStore``: one method per script."""
 
     def claim_stored(self, request: StoredRequest) -> StoredAnswer:
@@ -46,17 +46,7 @@ class RedisTimetable(RedisScripts):
         )
 
     def settle_stored(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        keys = self.keys
-        verdicts: list[Settled] = []
-        for batch in batches(settlements):
-            settled = [settlement_texts(settlement) for settlement in batch]
-            watched = (keys.awaited, keys.published, keys.progress, keys.history, keys.queued)
-            runs = (keys.run(one.run) for settlement in batch for one in settlement.awaited)
-            answer = self._call(
-                "settle_stored", (*keys.timetable, *watched, *runs), (settled, self._history)
-            )
-            verdicts += map(Settled, answer)
-        return verdicts
+        return self._settle("settle_stored", self.keys.timetable, settlements)
 
     def put(self, puts: Sequence[Put], quota: Quota) -> list[PutAnswer]:
         answers: list[PutAnswer] = []

@@ -59,6 +59,16 @@ def a_tenant_has_no_entry_that_is_due_more_often_than_it_may(it: StoreUnderTest)
     equal((once.verdict, it.card().definition), (Stored.ADDED, "{}"))
 
 
+def what_is_too_often_by_now_can_be_disabled_and_not_enabled_again(it: StoreUnderTest) -> None:
+    """S2-05, S2-14: a limit that is lowered keeps nobody from stopping an entry."""
+    it.put(tenant="t", gap_ms=1)
+
+    off = it.put(definition="off", is_enabled=False, tenant="t", gap_ms=1, quota=SLOW)
+    on = it.put(definition="on", tenant="t", gap_ms=1, quota=SLOW)
+
+    equal((off.verdict, on.verdict), (Stored.CHANGED, Stored.TOO_OFTEN))
+
+
 def a_quota_of_its_own_stands_in_for_the_default(it: StoreUnderTest) -> None:
     """S2-05: for each tenant, and at run time."""
     own = Quota(max_entries=1, min_interval_ms=9)
@@ -223,6 +233,7 @@ TENANT_CHECKS = (
     a_tenant_that_removed_an_entry_has_room_again,
     entries_without_a_tenant_have_no_limits,
     a_tenant_has_no_entry_that_is_due_more_often_than_it_may,
+    what_is_too_often_by_now_can_be_disabled_and_not_enabled_again,
     a_quota_of_its_own_stands_in_for_the_default,
     an_entry_that_moves_counts_where_it_is,
     who_loses_an_entry_is_looked_at_when_the_next_is_due,

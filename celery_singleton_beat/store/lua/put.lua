@@ -12,7 +12,7 @@ local function limit_met(asked, card)
   local tenant = tenant_of(asked[6])
   local own, gap = tenant[6] == 1, tonumber(asked[9])
   local least = own and tenant[8] or tonumber(ARGV[8])
-  if gap > 0 and gap < least then return 'TOO_OFTEN', least end
+  if asked[8] == '1' and gap > 0 and gap < least then return 'TOO_OFTEN', least end
   local most = own and tenant[7] or tonumber(ARGV[7])
   local is_new = not card or card[6] ~= asked[6]
   if is_new and most >= 0 and tenant[1] >= most then return 'TOO_MANY', most end

@@ -1,4 +1,4 @@
-"""How what a holder says of its claim is written for the scripts."""
+"""How what a holder says of its claim is written for the scripts, and told to them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,29 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery_singleton_beat.protocol.awaited import Awaited
-from celery_singleton_beat.protocol.claim import Settlement, Slot
+from celery_singleton_beat.protocol.claim import Settled, Settlement, Slot
 from celery_singleton_beat.protocol.history import Told
+from celery_singleton_beat.store.redis_script import RedisScripts, batches
 
 
-def settlement_texts(settlement: Settlement) -> tuple[Any, ...]:
+class Settlers(RedisScripts):
+    """Calls the scripts that end holds: of slots, of stored entries, of requests."""
+
+    def _settle(
+        self, script: str, own: Sequence[str], settlements: Sequence[Settlement], *about: str
+    ) -> list[Settled]:
+        keys = self.keys
+        watched = (keys.awaited, keys.published, keys.progress, keys.history, keys.queued)
+        verdicts: list[Settled] = []
+        for batch in batches(settlements):
+            settled = [_texts(settlement) for settlement in batch]
+            runs = (keys.run(one.run) for settlement in batch for one in settlement.awaited)
+            args = (*about, settled, self._history)
+            verdicts += map(Settled, self._call(script, (*own, *watched, *runs), args))
+        return verdicts
+
+
+def _texts(settlement: Settlement) -> tuple[Any, ...]:
     """Write a settlement; only of stored entries it has a revision, only of requests their id."""
     entry, fence, slot, awaited, told, revision, queued, request = settlement
     return (
