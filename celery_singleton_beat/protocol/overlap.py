@@ -18,7 +18,7 @@ from typing import Final
 
 from celery_singleton_beat.protocol.claim import Slot
 from celery_singleton_beat.protocol.entry import Overlap, Timing
-from celery_singleton_beat.protocol.plan import Missed, Plan, Reason, resume_at
+from celery_singleton_beat.protocol.plan import Missed, Plan, Reason, resume_at, slot_after
 from celery_singleton_beat.protocol.run import NOTICE_MS, Run, State
 
 LOOK_AGAIN_MS: Final = 1000
@@ -36,17 +36,19 @@ def is_busy(run: Run | None, *, queued_until_ms: int, has_message: bool, now_ms:
 def give_way(timing: Timing, slot: Slot, planned: Plan, *, is_busy: bool, now_ms: int) -> Plan:
     """Plan again what was planned, in view of the run before it.
 
-    Of several occurrences at once only the first does not overlap.
+    Of several occurrences at once only the first does not overlap. What waits is
+    left as it was claimed, and planned anew when it is looked at again.
     """
     keeps = 0 if is_busy else 1
     if timing.overlap is Overlap.ALLOW or len(planned.publish) <= keeps:
         return planned
-    held_back = planned.publish[keeps:]
     if timing.overlap is Overlap.QUEUE:
-        left = resume_at(timing, slot, planned, keeps)
-        return Plan(planned.publish[:keeps], replace(left, due_ms=now_ms + LOOK_AGAIN_MS))
+        left = resume_at(timing, slot, planned, keeps) if keeps else slot
+        waiting = replace(left, due_ms=now_ms + LOOK_AGAIN_MS)
+        return Plan(planned.publish[:keeps], waiting, planned.missed if keeps else ())
+    held_back = planned.publish[keeps:]
     first_ms, last_ms = held_back[0].scheduled_ms, held_back[-1].scheduled_ms
     skipped = Missed(first_ms, last_ms, len(held_back), None, Reason.OVERLAP)
     last_run_ms = planned.publish[0].scheduled_ms if keeps else slot.last_ms
-    moved = replace(planned.slot, runs=slot.runs + keeps, last_ms=last_run_ms)
+    moved = slot_after(timing, replace(slot, runs=slot.runs + keeps, last_ms=last_run_ms), last_ms)
     return Plan(planned.publish[:keeps], moved, (*planned.missed, skipped))

@@ -66,7 +66,7 @@ def first_plan(timing: Timing, slot: Slot | None, *, now_ms: int) -> Slot | None
     was dispatched before never comes again, whatever the clock does.
     """
     if slot is None:
-        return _slot_at(timing, Slot(timing.rule, ABSENT, ABSENT), now_ms)
+        return slot_after(timing, Slot(timing.rule, ABSENT, ABSENT), now_ms)
     has_ended = slot.slot_ms == ABSENT
     is_scheduled = slot.due_ms != ABSENT
     if slot.rule == timing.rule and (is_scheduled or has_ended):
@@ -82,7 +82,7 @@ def first_plan(timing: Timing, slot: Slot | None, *, now_ms: int) -> Slot | None
     after_ms = max(now_ms, slot.last_ms)
     if not is_scheduled and not has_ended:
         after_ms = max(after_ms, slot.slot_ms - 1)
-    return _slot_at(timing, slot, after_ms)
+    return slot_after(timing, slot, after_ms)
 
 
 def plan(
@@ -157,7 +157,7 @@ def _resumed(timing: Timing, slot: Slot, resumed_ms: int) -> tuple[Slot, tuple[M
         return slot, ()
     count = _count(timing, slot.slot_ms, latest_ms)
     passed_over = Missed(slot.slot_ms, latest_ms, count, None, Reason.PAUSED)
-    return _slot_at(timing, slot, latest_ms), (passed_over,)
+    return slot_after(timing, slot, latest_ms), (passed_over,)
 
 
 def resume_at(timing: Timing, slot: Slot, planned: Plan, sent: int) -> Slot:
@@ -219,7 +219,8 @@ def _last(timing: Timing, from_ms: int, until_ms: int) -> list[int]:
     return list(deque(occurrences(timing.recurrence, from_ms - 1, until_ms), maxlen=most))
 
 
-def _slot_at(timing: Timing, slot: Slot, after_ms: int) -> Slot:
+def slot_after(timing: Timing, slot: Slot, after_ms: int) -> Slot:
+    """Move a slot to the first occurrence after a time, if there is to be one."""
     next_ms = None if timing.has_run(slot.runs) else timing.recurrence.next_after(after_ms)
     moved = replace(
         slot, rule=timing.rule, slot_ms=ABSENT if next_ms is None else next_ms, failures=0

@@ -75,6 +75,8 @@ def test_an_occurrence_that_waits_is_sent_when_the_one_before_has_ended(it: Depl
     it.run(2, beat)
 
     assert it.sent() == at(10, 30)  # the latest of those that wait; catch-up is "latest"
+    (missed,) = it.heard(happened.OccurrencesMissed)
+    assert (missed.first_ms, missed.last_ms, missed.by_ms) == (*at(20, 20), *at(30))  # type: ignore[attr-defined]
 
 
 def test_with_catch_up_all_those_that_wait_are_sent_one_after_another(it: Deployment) -> None:
@@ -86,6 +88,16 @@ def test_with_catch_up_all_those_that_wait_are_sent_one_after_another(it: Deploy
         it.run(2, beat)
 
     assert it.sent() == at(10, 20, 30)
+
+
+def test_what_is_left_out_is_no_run_of_those_that_there_may_be(it: Deployment) -> None:
+    beat = it.replica(apart(Overlap.SKIP, max_runs=2))
+    it.run(25, beat)
+
+    run_through(it)
+    it.run(30, beat)
+
+    assert it.sent() == at(10, 30)
 
 
 def test_a_queued_run_stops_blocking_after_its_limit(it: Deployment) -> None:
