@@ -46,7 +46,8 @@ class Timing:
     its publish (None: never mind) is published again. After ``max_runs``
     dispatched occurrences (None: no limit) the entry has ended. What is queued
     keeps the next back for ``overlap_limit_ms`` at most (None: two intervals, at
-    least an hour). With ``is_at_most_once`` the slot moves on before the publish.
+    least an hour). With ``is_at_most_once`` the slot moves on before the publish, and
+    no start deadline counts: nothing is published again.
     """
 
     name: str
@@ -65,6 +66,8 @@ class Timing:
     rule: str = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.is_at_most_once:
+            object.__setattr__(self, "start_deadline_ms", None)
         object.__setattr__(self, "offset_ms", offset_ms(self.name, self.jitter_ms))
         object.__setattr__(
             self, "rule", rule_digest(self.recurrence.rule, self.jitter_ms, self.max_runs)

@@ -157,3 +157,12 @@ def test_at_most_once_survives_a_question_that_was_never_heard(it: Deployment) -
     it.run(8, beat)
 
     assert it.sent() == at(10)
+
+
+def test_at_most_once_is_not_published_again_by_a_start_deadline(it: Deployment) -> None:
+    fields = {"start_deadline_ms": 2000, "max_runs": 1}
+    once = it.replica(apart(Overlap.ALLOW, is_at_most_once=True, **fields))
+
+    it.run(30, once)
+
+    assert it.sent() == at(10)
