@@ -1,0 +1,1 @@
+"""For people: commands, checks, figures and pages that look at a deployment and change it."""
