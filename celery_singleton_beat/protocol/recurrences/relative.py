@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.wallclock import (
+from celery_singleton_beat.protocol.recurrences.wallclock import (
     DAY_MS,
     EARLIEST_MS,
     HOUR_MS,

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.wallclock import SECOND_MS
+from celery_singleton_beat.protocol.recurrences.wallclock import SECOND_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ from itertools import islice
 from typing import Final
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.calendar_days import CalendarDays
-from celery_singleton_beat.protocol.rrule_text import Frequency, RRuleParts
-from celery_singleton_beat.protocol.wallclock import (
+from celery_singleton_beat.protocol.recurrences.calendar_days import CalendarDays
+from celery_singleton_beat.protocol.recurrences.rrule_text import Frequency, RRuleParts
+from celery_singleton_beat.protocol.recurrences.wallclock import (
     DAY_MS,
     EARLIEST_MS,
     HOUR_MS,

@@ -5,7 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.recurrence import Recurrence, is_due_at, latest_until
+from celery_singleton_beat.protocol.recurrences.recurrence import (
+    Recurrence,
+    is_due_at,
+    latest_until,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
