@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import click
 
+# With it the client of ``celery inspect`` knows our commands, whatever the app has imported.
+from celery_singleton_beat.adapters import remote_control  # noqa: F401
+
 
 @click.group()
 def singleton() -> None:
