@@ -178,10 +178,12 @@ class Wire:
         try:
             if self._pool is None:
                 self._pool = self._client().connection_pool
-            return self._pool.make_connection()
+            connection = self._pool.make_connection()
         except (TypeError, ValueError) as error:
             msg = f"the store's URL ({self.address}) or singleton_beat_redis_options: {error}"
             raise ConfigurationError(msg) from error
+        connection.next_health_check = math.inf  # a new line needs no trial before its first answer
+        return connection
 
     def _client(self) -> Any:
         if self._url.startswith("sentinel"):
@@ -215,7 +217,7 @@ class Wire:
 
 def _connect(connection: Any) -> None:
     """Connect; behind Sentinel, that is where the primary is looked up."""
-    connection.next_health_check = math.inf  # a new line needs no trial: its first answer sets it
+    connection.next_health_check = math.inf
     connection.connect()
 
 

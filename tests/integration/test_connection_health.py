@@ -55,7 +55,7 @@ def test_without_the_check_it_is_found_out_by_the_run(proxy: FaultProxy) -> None
     store.ping()
     proxy.forget()
 
-    with pytest.raises(StoreUnavailable, match="(?i)timed out"):
+    with pytest.raises(StoreUnavailable, match=r"(?i)timed out"):
         begin(store)
     assert begin(store) is Begun.RUN
 
