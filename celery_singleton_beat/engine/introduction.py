@@ -34,7 +34,7 @@ class Introduction:
         self.text = "" if about is None else about.to_text()
 
     def heard(self, store_ms: int, took_ms: int) -> None:
-        """Compare the clocks: the store's time in an answer that has just come, and took so long."""
+        """Compare the clocks: a store's time that has just come, in an answer that took so long."""
         if self._about is None or took_ms > _SLOW_MS:
             return
         ahead_ms = self._wall_ms() - took_ms // 2 - store_ms

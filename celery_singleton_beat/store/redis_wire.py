@@ -53,6 +53,10 @@ LINE_ERRORS: Final = (RedisError, OSError)
 """What a connection of this wire may raise."""
 
 
+class Refused(Exception):
+    """The server would not answer a question; the text is its own."""
+
+
 @dataclass(frozen=True)
 class Script:
     """A Lua script and the name by which the server knows it."""
@@ -126,6 +130,38 @@ class Wire:
         except (RedisError, OSError) as error:
             raise self._unavailable(error) from error
         answer: list[Any] = json.loads(text)
+        return answer
+
+    def ask(self, *words: str, on_its_own: bool = False) -> Any:
+        """Ask the server something beside the scripts; the answer is as the driver reads it.
+
+        ``on_its_own``: on a connection that is closed afterwards.
+
+        Raises:
+            Refused: the server does not know such a command, or this user may not give it.
+            StoreUnavailable: no answer.
+        """
+        try:
+            connection = self.new_connection() if on_its_own else self._take()
+            try:
+                if connection._sock is None:  # noqa: SLF001  # no public way to ask
+                    _connect(connection)
+                connection.send_command(*words)
+                answer = connection.read_response()
+            except ResponseError:
+                raise
+            except BaseException:
+                connection.disconnect()
+                raise
+            finally:
+                if on_its_own:
+                    connection.disconnect()
+                else:
+                    self._idle.append(connection)
+        except ResponseError as error:
+            raise Refused(str(error)) from error
+        except LINE_ERRORS as error:
+            raise self._unavailable(error) from error
         return answer
 
     def close(self) -> None:
