@@ -131,7 +131,7 @@ def test_a_replica_that_only_reads_says_so(make_redis: Callable[..., EmbeddedSer
     server = store_at(url).server()
 
     assert server.role == "slave"
-    assert "READONLY" in server.refused["SET"]
+    assert "READONLY" in server.refused["DEL"]
 
 
 def test_a_store_in_memory_has_no_server() -> None:
