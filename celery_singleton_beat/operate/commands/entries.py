@@ -59,11 +59,12 @@ _COLUMNS = [
     "--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="At most so many."
 )
 def entries(
+    *,
     tenant: str | None,
     source: str | None,
     kind: str | None,
     states: tuple[str, ...],
-    overdue: bool,  # noqa: FBT001
+    overdue: bool,
     task: str | None,
     limit: int,
 ) -> None:
