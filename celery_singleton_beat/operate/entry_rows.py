@@ -54,9 +54,9 @@ class EntryRow:
 
     ``next_at`` is the next scheduled time, in the past if it is late (None: none while it
     is in this ``state``), and ``due_at`` that with its jitter. ``late_ms`` is how long it
-    is due already. ``revision`` (0: not stored), ``changed_at`` and ``changed_by``
-    are of stored entries, as is ``entry``, the definition; ``note`` is what who paused it
-    had to say.
+    is due already. ``paused`` is for itself, whatever the state; ``note`` is what who
+    paused it had to say. ``revision`` (0: not stored), ``changed_at`` and ``changed_by`` are
+    of stored entries, as is ``entry``, the definition.
     """
 
     name: str
@@ -67,6 +67,7 @@ class EntryRow:
     state: State
     tenant: str = ""
     source: str = ""
+    paused: bool = False
     note: str = ""
     problem: str = ""
     next_at: datetime | None = None
@@ -150,6 +151,7 @@ def stored_row(name: str, kept: Kept, tenant: Tenant, times: Times, *, is_taken:
     about: dict[str, Any] = {
         "tenant": card.tenant,
         "source": card.source,
+        "paused": card.is_paused,
         "note": card.note,
         "runs": slot.runs,
         "last_at": _moment(slot.last_ms),

@@ -68,11 +68,12 @@ class Failure(click.ClickException):
         super().__init__(shown(text))
         self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
         self.kind = kind
+        self.is_json = is_json()  # it is shown when no context is there any more
 
     def show(self, file: Any = None) -> None:
         """Write it to stderr."""
         text = f"Error: {self.message}"
-        if is_json():
+        if self.is_json:
             text = json.dumps({"error": self.message, "kind": self.kind})
         click.echo(text, file=file, err=file is None)
 

@@ -86,10 +86,17 @@ class Reading:
         times = self._times()
         if tenant is None and source is None:
             yield from self._config_rows(times)
+        for row in self.stored_entries(tenant, times):
+            if source is None or row.source == source:
+                yield row
+
+    def stored_entries(
+        self, tenant: str | None = None, times: Times | None = None
+    ) -> Iterator[EntryRow]:
+        """Read stored entries alone, of a tenant or all, in no order."""
+        seen = self._times() if times is None else times
         for names in self._engine.names(tenant):
-            for row in self._stored_rows(names, times):
-                if source is None or row.source == source:
-                    yield row
+            yield from self._stored_rows(names, seen)
 
     def config_entries(self) -> list[EntryRow]:
         """Read the entries of ``beat_schedule`` alone."""

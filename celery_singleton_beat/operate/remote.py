@@ -61,5 +61,8 @@ def _only_one(wire: Wire) -> str:
 
 def _app(url: str, prefix: str, name: str) -> Any:
     app = Celery(name, set_as_current=False, broker="memory://")
-    app.conf.update(singleton_beat_redis_url=url, singleton_beat_key_prefix=prefix)
+    # result_expires: without it Celery adds an entry of its own to the configuration.
+    app.conf.update(
+        singleton_beat_redis_url=url, singleton_beat_key_prefix=prefix, result_expires=None
+    )
     return app

@@ -38,6 +38,17 @@ _TONES: dict[str, Tone] = {
     "interrupted": "warning",
 }
 _ENDED = ("succeeded", "failed", "retrying", "interrupted")
+_FIGURES = (
+    Column("of", may_fold=True),
+    *(
+        Column(title, is_number=True)
+        for title in (
+            *("sent", "begun", "ok", "failed", "skipped", "left out", "lost", "got"),
+            *("lag p50", "lag p99", "run p50", "run p99"),
+        )
+    ),
+)
+_OF_ENTRIES = ("sent", "left out", "lag p50", "lag p99")
 
 
 @command(
@@ -100,18 +111,13 @@ def stats(*, name: str | None, keys: bool, key: str | None, limit: int) -> None:
         record(_pairs(one), one.to_data())
         return
     found = reading.all_figures("key" if keys else "entry", limit)
-    columns = [
-        Column("key" if keys else "entry", may_fold=True),
-        *(
-            Column(title, is_number=True)
-            for title in ("sent", "begun", "ok", "failed", "skipped", "left out", "lost", "got")
-        ),
-        Column("lag p50", is_number=True),
-        Column("p99", is_number=True),
-        Column("run p50", is_number=True),
-        Column("p99", is_number=True),
-    ]
-    table(columns, found, _row, lambda one: one.to_data(), empty="Nothing was counted yet.")
+    shown = [column for column in _FIGURES if not (keys and column.title in _OF_ENTRIES)]
+
+    def row(figures: Figures) -> list[Value]:
+        cells = dict(zip(_FIGURES, _row(figures), strict=True))
+        return [cells[column] for column in shown]
+
+    table(shown, found, row, lambda one: one.to_data(), empty="Nothing was counted yet.")
 
 
 def _fact_row(fact: Fact) -> list[Value]:

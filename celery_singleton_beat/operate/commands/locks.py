@@ -70,7 +70,9 @@ def unlock(*, key: str, by: str, yes: bool) -> None:
     from celery_singleton_beat import LockService  # noqa: PLC0415  not for --help
 
     service = LockService(the_app())
-    confirm(f"Free lock key {key!r} ({_holder(key)})?", yes=yes)
+    holder = _holder(key)
+    if holder:
+        confirm(f"Free lock key {key!r}, {holder}?", yes=yes)
     if not service.force_release(key, by=by):
         stop(f"nobody holds lock key {key!r}")
     done(f"Lock key {key!r} is free.", {"key": key, "unlocked": True, "by": by})
@@ -83,7 +85,7 @@ def _holder(key: str) -> str:
     answer = extension_of(the_app()).store.locks([bounded(key)])
     lock = answer.locks[0]
     if lock is None:
-        return "nobody holds it now"
+        return ""
     since = duration(answer.now_ms - lock.acquired_ms)
     return f"held by {lock.owner} since {since}"
 
