@@ -70,6 +70,9 @@ Exit codes:
   2  it cannot be done as it was asked: a wrong option, setting or entry
 """
 
+# With it the client of ``celery inspect`` knows our commands, whatever the app has imported.
+from celery_singleton_beat.adapters import remote_control  # noqa: F401
+
 
 class LazyGroup(click.Group):
     """Commands that are loaded when they are called; an error of ours is one line."""
