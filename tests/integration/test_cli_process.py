@@ -209,3 +209,13 @@ def test_on_a_terminal_unlock_asks(
     assert "Free lock key 'report:42', held by" in shown
     assert service.is_locked("report:42") is not is_freed
     assert ("nothing was done" in shown) is not is_freed
+
+
+def test_an_import_from_django_where_there_is_no_project_tells_what_to_set(
+    celery: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    outcome = celery("import", "django-celery-beat")
+
+    assert outcome.returncode == 2
+    assert "DJANGO_SETTINGS_MODULE" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
