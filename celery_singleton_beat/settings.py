@@ -200,6 +200,11 @@ class Settings:
         "`min_interval`, `max_per_minute`.",
         unset="20 entries, 5 minutes, no limit per minute",
     )
+    send_events: bool = setting(
+        values.Bool(),
+        default=False,
+        doc="Whether beats send what they do as Celery events; workers do with `-E`.",
+    )
     dry_run: bool = setting(
         values.Bool(), default=False, doc="Claim and send nothing; log what would be sent."
     )

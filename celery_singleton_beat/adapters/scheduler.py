@@ -17,6 +17,7 @@ from celery.utils.nodenames import anon_nodename
 from kombu.utils.objects import cached_property
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters.celery_events import BeatEvents
 from celery_singleton_beat.adapters.dry_run import DryPublisher
 from celery_singleton_beat.adapters.entries import (
     SingletonEntry,
@@ -72,6 +73,7 @@ class SingletonScheduler(Scheduler):
         self._error: BaseException | None = None
         self._publication: Publication | None = None
         self._service: Any = None
+        self._celery_events: BeatEvents | None = None
         # Celery builds a second, lazy instance for its banner; neither does any I/O here.
         self._extension.store_url  # noqa: B018  # says now what is missing in the settings
         super().__init__(app, *args, **kwargs)
@@ -155,7 +157,7 @@ class SingletonScheduler(Scheduler):
         if self._service is not None:
             # Not before the first tick: Celery makes the node between beat_init and it.
             self._service, service = None, self._service
-            serve_beat(service)
+            self._begin(service)
         try:
             with SignalsDeferred():
                 wait_ms = self.dispatcher.tick()
@@ -168,6 +170,12 @@ class SingletonScheduler(Scheduler):
         if wait_ms > 0 and not self._waits_for_change(wait_ms / 1000):
             self._wake.wait(wait_ms / 1000)
         return 0
+
+    def _begin(self, service: Any) -> None:
+        """Open the channels of a beat; its first tick is about to come."""
+        serve_beat(service)
+        if self._extension.settings.send_events:
+            self._celery_events = BeatEvents(self.app, self._extension.events)
 
     def _waits_for_change(self, seconds: float) -> bool:
         """Wait for a change of stored entries; False at once where none can be heard of."""
@@ -256,6 +264,8 @@ class SingletonScheduler(Scheduler):
                 self.dispatcher.leave()
             except StoreError:
                 logger.debug("The store was not told that this replica stops", exc_info=True)
+        if self._celery_events is not None:
+            self._celery_events.stop()
         self.disconnect()
 
     @property

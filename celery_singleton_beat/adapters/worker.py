@@ -12,6 +12,7 @@ from celery import bootsteps, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from celery_singleton_beat.adapters import remote_control  # noqa: F401  # its commands register
+from celery_singleton_beat.adapters.celery_events import WorkerEvents
 from celery_singleton_beat.adapters.discards import discard_unknown
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.ticket import is_singleton
@@ -33,6 +34,9 @@ def wire(app: Celery) -> None:
     app.steps["worker"].add(SingletonStep)
     signals.task_unknown.connect(
         discard_unknown, weak=False, dispatch_uid="celery_singleton_beat.discard_unknown"
+    )
+    signals.worker_ready.connect(
+        _send_events, weak=False, dispatch_uid="celery_singleton_beat.send_events"
     )
     signals.worker_shutdown.connect(
         _stop_heartbeat, weak=False, dispatch_uid="celery_singleton_beat.stop_heartbeat"
@@ -74,6 +78,13 @@ class SingletonStep(bootsteps.StartStopStep):
 
     def stop(self, worker: Any) -> None:
         del worker
+
+
+def _send_events(sender: Any = None, **_: Any) -> None:
+    """Give the main process its way to Celery's event channel; its pool has forked by now."""
+    if sender is not None:
+        extension = extension_of(sender.app)
+        extension.celery_events = WorkerEvents(sender, extension.events)
 
 
 def _stop_heartbeat(sender: Any = None, **_: Any) -> None:
