@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from celery_singleton_beat.adapters.celery_events import WorkerEvents
+    from celery_singleton_beat.adapters.first_contact import FirstContact
     from celery_singleton_beat.store.port import Store
 
 _ATTRIBUTE: Final = "_singleton_beat"
@@ -69,6 +70,7 @@ class Extension:
         self.events.subscribe(log_event, wants=is_logged)
         self.lock_keys: dict[str, str] = {}
         self.celery_events: WorkerEvents | None = None
+        self.first_contact: FirstContact | None = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -137,6 +139,7 @@ class Extension:
             options=options,
             connect_timeout_ms=settings.connect_timeout_ms,
             socket_timeout_ms=settings.socket_timeout_ms,
+            health_check_ms=settings.health_check_interval_ms,
         )
         return RedisStore(
             wire,

@@ -17,6 +17,7 @@ from celery.utils.nodenames import anon_nodename
 from kombu.utils.objects import cached_property
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters.about import about_process
 from celery_singleton_beat.adapters.celery_events import BeatEvents
 from celery_singleton_beat.adapters.dry_run import DryPublisher
 from celery_singleton_beat.adapters.entries import (
@@ -33,6 +34,7 @@ from celery_singleton_beat.adapters.publisher import CeleryPublisher
 from celery_singleton_beat.adapters.remote_control import serve_beat
 from celery_singleton_beat.adapters.signals import SignalsDeferred
 from celery_singleton_beat.engine.dispatcher import Dispatcher
+from celery_singleton_beat.engine.introduction import Introduction
 from celery_singleton_beat.engine.pace import Pace
 from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.errors import ConfigurationError, EntryError, StoreError
@@ -135,6 +137,8 @@ class SingletonScheduler(Scheduler):
             ),
             timing_of=self._stored_timing,
             per_minute=extension.limits.quota.max_per_minute,
+            address="memory:// (dry run)" if settings.dry_run else extension.address,
+            introduction=Introduction(about_process(self.app)),
         )
 
     @cached_property

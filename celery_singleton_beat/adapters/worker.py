@@ -15,6 +15,7 @@ from celery_singleton_beat.adapters import remote_control  # noqa: F401  # its c
 from celery_singleton_beat.adapters.celery_events import WorkerEvents
 from celery_singleton_beat.adapters.discards import discard_unknown
 from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.adapters.first_contact import FirstContact
 from celery_singleton_beat.adapters.ticket import is_singleton
 from celery_singleton_beat.errors import ConfigurationError
 
@@ -35,9 +36,7 @@ def wire(app: Celery) -> None:
     signals.task_unknown.connect(
         discard_unknown, weak=False, dispatch_uid="celery_singleton_beat.discard_unknown"
     )
-    signals.worker_ready.connect(
-        _send_events, weak=False, dispatch_uid="celery_singleton_beat.send_events"
-    )
+    signals.worker_ready.connect(_begin, weak=False, dispatch_uid="celery_singleton_beat.begin")
     signals.worker_shutdown.connect(
         _stop_heartbeat, weak=False, dispatch_uid="celery_singleton_beat.stop_heartbeat"
     )
@@ -80,15 +79,18 @@ class SingletonStep(bootsteps.StartStopStep):
         del worker
 
 
-def _send_events(sender: Any = None, **_: Any) -> None:
-    """Give the main process its way to Celery's event channel; its pool has forked by now."""
+def _begin(sender: Any = None, **_: Any) -> None:
+    """Open the channels of the main process; its pool has forked by now."""
     if sender is not None:
         extension = extension_of(sender.app)
         extension.celery_events = WorkerEvents(sender, extension.events)
+        extension.first_contact = FirstContact(sender.app, extension)
 
 
 def _stop_heartbeat(sender: Any = None, **_: Any) -> None:
     app = getattr(sender, "app", None)
     if app is not None and "heartbeat" in vars(extension_of(app)):
+        if (contact := extension_of(app).first_contact) is not None:
+            contact.stop()
         extension_of(app).redelivery.stop()
         extension_of(app).heartbeat.stop()

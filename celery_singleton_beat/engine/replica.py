@@ -6,9 +6,10 @@ Runs in: beat.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from celery_singleton_beat.engine.clock import boot_ms
+from celery_singleton_beat.engine.introduction import Introduction
 from celery_singleton_beat.engine.pace import Pace
 from celery_singleton_beat.engine.publisher import Publisher
 from celery_singleton_beat.events import Events
@@ -24,7 +25,7 @@ class Replica:
 
     ``timing_of`` says when a stored entry is due, with what it leaves to the
     settings; ``per_minute`` is how much a tenant without a quota of its own may
-    have claimed in a minute (ABSENT: any number).
+    have claimed in a minute (ABSENT: any number); ``address`` is where the store is, for the log.
     """
 
     name: str
@@ -34,4 +35,6 @@ class Replica:
     pace: Pace
     timing_of: Callable[[Entry], Timing] = Entry.timing
     per_minute: int = ABSENT
+    address: str = ""
     clock_ms: Callable[[], int] = boot_ms
+    introduction: Introduction = field(default_factory=Introduction)
