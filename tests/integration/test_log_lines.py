@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from typing import TYPE_CHECKING, Any
 
 from celery_singleton_beat.demo.server import HOST
@@ -55,6 +53,8 @@ def test_a_worker_that_starts_without_its_store_says_so_and_when_it_is_back(
     lost = worker.wait_for("ERROR.*The store does not answer", ENOUGH)
     line.heal()
     back = worker.wait_for("WARNING.*The store answers again", ENOUGH)
+    connected = worker.wait_for("Connected to the store", ENOUGH)
+    lines = worker.lines
 
     assert f"{HOST}:{line.port}" in lost
     assert worker.lines.index(back) < worker.lines.index(
