@@ -117,6 +117,8 @@ class SingletonRequest(Request):
                 attempt,
                 renew_ms=options.renew_ms,
                 stop_signal=SIG_SOFT_TIMEOUT if stops else None,
+                task=task.name,
+                alert_after_ms=options.alert_after_ms,
             )
             if index is not None:
                 self.singleton_heartbeat, self.singleton_index = heartbeat, index

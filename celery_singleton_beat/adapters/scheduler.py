@@ -18,6 +18,7 @@ from kombu.utils.objects import cached_property
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.adapters.about import about_process
+from celery_singleton_beat.adapters.alerts import alerts_of
 from celery_singleton_beat.adapters.celery_events import BeatEvents
 from celery_singleton_beat.adapters.dry_run import DryPublisher
 from celery_singleton_beat.adapters.entries import (
@@ -76,6 +77,7 @@ class SingletonScheduler(Scheduler):
         self._publication: Publication | None = None
         self._service: Any = None
         self._celery_events: BeatEvents | None = None
+        self._alerts = alerts_of(app)  # what is wrong in their settings is said now
         # Celery builds a second, lazy instance for its banner; neither does any I/O here.
         self._extension.store_url  # noqa: B018  # says now what is missing in the settings
         super().__init__(app, *args, **kwargs)
@@ -180,6 +182,8 @@ class SingletonScheduler(Scheduler):
         serve_beat(service)
         if self._extension.settings.send_events:
             self._celery_events = BeatEvents(self.app, self._extension.events)
+        if self._alerts is not None and not self._extension.settings.dry_run:
+            self._alerts.start(is_beat=True)
 
     def _waits_for_change(self, seconds: float) -> bool:
         """Wait for a change of stored entries; False at once where none can be heard of."""
@@ -268,8 +272,9 @@ class SingletonScheduler(Scheduler):
                 self.dispatcher.leave()
             except StoreError:
                 logger.debug("The store was not told that this replica stops", exc_info=True)
-        if self._celery_events is not None:
-            self._celery_events.stop()
+        for part in (self._celery_events, self._alerts):
+            if part is not None:
+                part.stop()
         self.disconnect()
 
     @property

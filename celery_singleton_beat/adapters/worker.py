@@ -12,6 +12,7 @@ from celery import bootsteps, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from celery_singleton_beat.adapters import remote_control  # noqa: F401  # its commands register
+from celery_singleton_beat.adapters.alerts import alerts_of
 from celery_singleton_beat.adapters.celery_events import WorkerEvents
 from celery_singleton_beat.adapters.discards import discard_unknown
 from celery_singleton_beat.adapters.extension import extension_of
@@ -61,6 +62,7 @@ class SingletonStep(bootsteps.StartStopStep):
                 "worker has several: start it with --pool solo or threads, or set a Redis"
             )
             raise ConfigurationError(msg)
+        alerts_of(worker.app)  # checks what is set for them
         to_be_stopped = []
         for name, task in sorted(worker.app.tasks.items()):
             if not is_singleton(task):
@@ -85,12 +87,16 @@ def _begin(sender: Any = None, **_: Any) -> None:
         extension = extension_of(sender.app)
         extension.celery_events = WorkerEvents(sender, extension.events)
         extension.first_contact = FirstContact(sender.app, extension)
+        extension.alerts = alerts_of(sender.app)
+        if extension.alerts is not None:
+            extension.alerts.start()
 
 
 def _stop_heartbeat(sender: Any = None, **_: Any) -> None:
     app = getattr(sender, "app", None)
     if app is not None and "heartbeat" in vars(extension_of(app)):
-        if (contact := extension_of(app).first_contact) is not None:
-            contact.stop()
+        for part in (extension_of(app).first_contact, extension_of(app).alerts):
+            if part is not None:
+                part.stop()
         extension_of(app).redelivery.stop()
         extension_of(app).heartbeat.stop()

@@ -7,6 +7,7 @@ Times are milliseconds since the Unix epoch by the store's clock.
 """
 
 from celery_singleton_beat.events.listeners import Event, Events, Listener, Wants
+from celery_singleton_beat.events.of_alerts import AlertFired, AlertResolved
 from celery_singleton_beat.events.of_beats import (
     BrokerBack,
     BrokerLost,
@@ -44,6 +45,8 @@ from celery_singleton_beat.events.of_runs import (
 )
 
 __all__ = [
+    "AlertFired",
+    "AlertResolved",
     "BrokerBack",
     "BrokerLost",
     "ClaimLost",

@@ -57,9 +57,7 @@ def test_a_worker_that_starts_without_its_store_says_so_and_when_it_is_back(
     lines = worker.lines
 
     assert f"{HOST}:{line.port}" in lost
-    assert worker.lines.index(back) < worker.lines.index(
-        worker.wait_for("Connected to the store", ENOUGH)
-    )
+    assert lines.index(back) < lines.index(connected)
 
 
 def test_a_run_is_said_to_begin_and_to_end_and_a_rival_to_be_left_out(shop: Shop) -> None:
