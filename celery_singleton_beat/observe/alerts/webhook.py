@@ -8,6 +8,7 @@ its headers may be secrets: of the address only scheme and host are ever logged.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import queue
@@ -71,6 +72,7 @@ class Webhook:
         self._timeout_seconds, self._delays = timeout_seconds, tuple(delays_seconds)
         self._waiting: queue.Queue[Event | None] = queue.Queue(_WAITING)
         self._stopping = threading.Event()
+        self._is_over = False
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -96,11 +98,10 @@ class Webhook:
         self._stopping.set()
         if thread is None:
             return
-        try:
+        with contextlib.suppress(queue.Full):
             self._waiting.put_nowait(None)
-        except queue.Full:
-            return
         thread.join(timeout_seconds)
+        self._is_over = True
 
     def _start(self) -> None:
         with self._guard:
@@ -111,7 +112,7 @@ class Webhook:
                 self._thread.start()
 
     def _run(self) -> None:
-        while (event := self._waiting.get()) is not None:
+        while (event := self._waiting.get()) is not None and not self._is_over:
             try:
                 self._deliver(json.dumps(body_of(event, self._about), default=str).encode())
             except Exception:
