@@ -92,9 +92,28 @@ def test_no_replica_is_alerted_of_where_there_is_something_to_dispatch() -> None
     assert scene.told[0].lasted_ms == 30_001
 
 
+def test_after_an_outage_replicas_have_as_long_to_come_back_as_ever() -> None:
+    """S0-39: their silence was the store's."""
+    scene = Scene(no_replica=30, late=60, store_away=None)
+    scene.it.plan(x=scene.clock() + 1000)
+    scene.look()
+    scene.store.is_away = True
+    scene.clock.advance(10 * LIMIT_MS)
+    scene.look()
+    scene.store.is_away = False
+
+    back = scene.look()
+    scene.clock.advance(30_001)
+    late = scene.look()
+
+    assert back == []
+    assert late == [("fired", "no_replica", "")]
+
+
 def test_what_is_due_and_not_dispatched_is_alerted_of() -> None:
     """S1-22: an entry that is late; not while everything is paused."""
     scene = Scene(late=60, no_replica=None)
+    scene.look()
     scene.it.plan(x=scene.clock() + 1000)
     scene.clock.advance(1000 + LIMIT_MS)
     below = scene.look()
@@ -132,6 +151,16 @@ def test_a_key_that_is_not_obtained_so_often_in_a_row_is_alerted_of() -> None:
     assert (below, still) == ([], [])
     assert above == [("fired", "not_obtained", holder.key)]
     assert after == [("resolved", "not_obtained", holder.key)]
+
+
+def test_a_key_that_is_not_obtained_since_its_first_run_counts_from_there() -> None:
+    """S1-27: however late somebody looks."""
+    scene = Scene(not_obtained=3)
+    scene.it.begin(scene.it.attempt("holder", "h0"))
+    for number in range(3):
+        scene.it.begin(scene.it.attempt(f"run{number}", f"h{number + 1}"), close_if_busy=True)
+
+    assert [told[:2] for told in scene.look()] == [("fired", "not_obtained")]
 
 
 def test_a_key_that_is_obtained_in_between_is_not_alerted_of() -> None:
@@ -230,6 +259,7 @@ def test_each_alert_is_told_once_by_all_who_look() -> None:
     """S1-22: and one who takes over resolves what another one fired."""
     scene = Scene(no_replica=30, late=None)
     second = scene.lookout("second")
+    scene.look(scene.first, second)
     scene.it.plan(x=scene.clock() + 10 * LIMIT_MS)
     scene.clock.advance(30_001)
     fired = scene.look(scene.first, second)
@@ -241,6 +271,23 @@ def test_each_alert_is_told_once_by_all_who_look() -> None:
 
     assert (fired, taken_over) == ([("fired", "no_replica", "")], [])
     assert after == [("resolved", "no_replica", "")]
+
+
+def test_one_who_has_just_begun_to_look_does_not_call_off_what_is_not_over() -> None:
+    scene = Scene(no_replica=30, late=None)
+    scene.look()
+    scene.it.plan(x=scene.clock() + 100 * LIMIT_MS)
+    scene.clock.advance(30_001)
+    fired = scene.look()
+    scene.clock.advance(scene.thresholds.duty_ms + 1)
+    newcomer = scene.lookout("newcomer")
+
+    told = scene.look(newcomer)
+    scene.clock.advance(30_001)
+    told += scene.look(newcomer)
+
+    assert fired == [("fired", "no_replica", "")]
+    assert told == []
 
 
 def test_a_store_that_is_away_is_told_by_the_one_that_was_on_duty() -> None:

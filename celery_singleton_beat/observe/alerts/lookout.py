@@ -58,6 +58,7 @@ class Lookout:
         self._not_obtained = rules.NotObtained(thresholds.not_obtained or 0)
         self._newest: Fact | None = None
         self._has_looked = False
+        self._since_ms: int | None = None
         self._waiting: deque[Event] = deque(maxlen=_WAITING)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -90,10 +91,13 @@ class Lookout:
             watch = self._store.watch(self._post.name, self._thresholds.duty_ms)
             is_on_duty = watch.watcher == self._post.name
             self._outage.answered(is_on_duty=is_on_duty)
+            if self._since_ms is None:
+                self._since_ms = watch.now_ms
             self._open_own(watch)
             if is_on_duty:
                 self._see_to_all(watch)
         except StoreError as error:
+            self._since_ms = None
             self._outage.failed(str(error), asked_ms, self._clock_ms())
 
     def _run(self) -> None:
@@ -156,6 +160,7 @@ class Lookout:
         locks = dict(zip(runs, store.locks(runs).locks, strict=True)) if runs else {}
         return Sight(
             now_ms,
+            now_ms if self._since_ms is None else self._since_ms,
             store.overview(),
             self._keys(opened) if thresholds.not_obtained is not None else {},
             self._news() if thresholds.lost else (),

@@ -43,7 +43,7 @@ def no_replica(sight: Sight, longest_ms: int) -> Iterator[Alert]:
     heard_ms = overview.fleet.reported_at_ms or overview.born_ms
     silent_ms = now_ms - heard_ms
     is_needed = overview.planned or overview.stored or overview.requests
-    if is_needed and silent_ms > longest_ms:
+    if is_needed and silent_ms > longest_ms and _is_settled(sight, longest_ms):
         text = f"no beat has reported for {_seconds(silent_ms)}: nothing is dispatched"
         yield Alert(NO_REPLICA, "", text, heard_ms, now_ms)
 
@@ -51,7 +51,7 @@ def no_replica(sight: Sight, longest_ms: int) -> Iterator[Alert]:
 def late(sight: Sight, longest_ms: int) -> Iterator[Alert]:
     """Find that something is due for too long, and nobody has dispatched it."""
     overview, now_ms = sight.overview, sight.now_ms
-    if overview.is_paused:
+    if overview.is_paused or not _is_settled(sight, longest_ms):
         return
     for what, due_ms in (
         ("entry of beat_schedule", overview.due_ms),
@@ -69,7 +69,8 @@ class NotObtained:
     """Finds keys that were asked for so many times in a row and were held each time.
 
     Counted are runs that gave way for good; one that is queued again (``on_locked =
-    "retry"``) has not given up. What happened before the first look is not counted.
+    "retry"``) has not given up. What happened to a key before the first look at it is
+    not counted, as far as a run may have had it in between.
     """
 
     def __init__(self, times: int) -> None:
@@ -80,7 +81,10 @@ class NotObtained:
         for key, counts in sight.keys.items():
             started, skipped = counts["started"], counts["skipped"]
             known = self._before.pop(key, None)
-            if known is None or known[0] != started:
+            if known is None:
+                # Whoever gave way did so to the only run there was.
+                known = (started, skipped if started > 1 else 0)
+            elif known[0] != started:
                 known = (started, skipped)
             self._before[key] = known
             in_a_row = skipped - known[1]
@@ -152,8 +156,20 @@ def is_over(alert: Alert, sight: Sight, thresholds: Thresholds) -> bool:
             return counts["started"] != alert.about.get("started")
         case "lost" | "lease_lost":
             return sight.now_ms - alert.seen_ms > thresholds.quiet
+        case "no_replica":
+            return _is_settled(sight, thresholds.no_replica or 0)
+        case "late":
+            return _is_settled(sight, thresholds.late or 0)
         case _:
             return True
+
+
+def _is_settled(sight: Sight, longest_ms: int) -> bool:
+    """Tell whether others had as long as that to do their part, too.
+
+    When a store was away, or when all was started at once, they come back with the watcher.
+    """
+    return sight.now_ms - sight.since_ms > longest_ms
 
 
 def _lost(subject: str, entry: str, how: str, at_ms: int, run: str = "") -> Alert:

@@ -26,7 +26,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Sight:
-    """One look, by the store's clock.
+    """One look, by the store's clock; ``since_ms`` is since when every look was answered.
 
     ``keys`` is what was counted of lock keys to which something happened lately,
     ``facts`` what happened since the look before, ``locks`` those of the runs that
@@ -34,6 +34,7 @@ class Sight:
     """
 
     now_ms: int
+    since_ms: int
     overview: Overview
     keys: Mapping[str, Counts] = field(default_factory=dict)
     facts: Sequence[Fact] = ()
