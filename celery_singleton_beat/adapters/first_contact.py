@@ -11,7 +11,6 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from celery_singleton_beat.adapters.ticket import is_singleton
-from celery_singleton_beat.engine.clock import boot_ms
 from celery_singleton_beat.errors import SingletonBeatError
 from celery_singleton_beat.events import Ready, StoreBack, StoreConnected, StoreLost
 
@@ -30,7 +29,6 @@ class FirstContact:
         self._app = app
         self._extension = extension
         self._is_over = threading.Event()
-        self._lost_at_ms: int | None = None
         thread = threading.Thread(target=self._run, name="singleton-contact", daemon=True)
         thread.start()
 
@@ -47,12 +45,11 @@ class FirstContact:
         try:
             extension.store.ping()
         except SingletonBeatError as error:
-            if self._lost_at_ms is None:
-                self._lost_at_ms = boot_ms()
+            if extension.guard.is_first_failure():  # a body in this process may have said so
                 events.emit(StoreLost(str(error)))
             return False
-        if self._lost_at_ms is not None:
-            events.emit(StoreBack(boot_ms() - self._lost_at_ms))
+        if (away_ms := extension.guard.ended_failure_ms()) is not None:
+            events.emit(StoreBack(away_ms))
         events.emit(StoreConnected(extension.address))
         count = sum(map(is_singleton, self._app.tasks.values()))
         events.emit(Ready("worker", extension.instance, count))
