@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celery.exceptions import Ignore
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.giving_way import (
     goes_on_without,
@@ -73,9 +74,10 @@ def _act_on(task: SingletonTask, run: RunInHand, answer: BeginAnswer, *, closes:
                 events.emit(happened.RunBegan(task.name, attempt.run, attempt.key, token, starts))
         case Begun.DONE | Begun.STALE:
             events.emit(happened.DuplicateDropped(task.name, attempt.run, answer.verdict.value))
+            check_ins.close(vars(task.request), is_well=True)
             raise Ignore(f"duplicate: {answer.verdict.value}")
         case Begun.REFUSED:
-            skip(task, run, "too late: its dedupe window is over")
+            skip(task, run, "too late: its dedupe window is over", is_well=False)
         case Begun.CANCELLED:
             skip(task, run, "cancelled: its entry was changed")
         case Begun.SPENT:

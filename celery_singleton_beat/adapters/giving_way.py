@@ -14,6 +14,7 @@ from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.protocol.run import Outcome
@@ -33,8 +34,13 @@ _LONGEST_DELAY_MS: Final = 1_800_000
 _TRIES: Final = "singleton_lock_tries"
 
 
-def skip(task: Task, run: RunInHand, reason: str, holder: str = "") -> None:
-    """Leave the run out, for good. Its result says so, and nobody waits for ever."""
+def skip(
+    task: Task, run: RunInHand, reason: str, holder: str = "", *, is_well: bool = True
+) -> None:
+    """Leave the run out, for good. Its result says so, and nobody waits for ever.
+
+    ``is_well``: nobody misses it, for another run stands for it or it is no longer wanted.
+    """
     attempt, request = run.attempt, task.request
     extension_of(task.app).events.emit(
         happened.RunSkipped(task.name, attempt.run, attempt.key, reason, holder)
@@ -45,6 +51,7 @@ def skip(task: Task, run: RunInHand, reason: str, holder: str = "") -> None:
         task.backend.mark_as_done(
             context.id, result, context, store_result=not request.ignore_result
         )
+    check_ins.close(vars(request), is_well=is_well)
     raise Ignore(reason)
 
 
@@ -120,7 +127,7 @@ def goes_on_without(task: Task, run: RunInHand, error: StoreError, delay_ms: int
             events.emit(happened.RunUnprotected(task.name, attempt.run, attempt.key))
             return True
         case "skip":
-            skip(task, run, f"store away: {error}")
+            skip(task, run, f"store away: {error}", is_well=False)
         case _:
             run.heartbeat.board.mark(run.index, Stage.POSTPONED)
             try:

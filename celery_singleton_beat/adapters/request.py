@@ -20,6 +20,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request
 from celery.worker.state import revoked as revoked_tasks
 
+from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.adapters.discards import discard
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.messages import to_text
@@ -67,6 +68,8 @@ class SingletonRequest(Request):
             try:
                 attempt = new_attempt(self.task, self._request_dict, self._args, self._kwargs)
                 discard(self.task.app, attempt, reason)
+                # Whoever revoked it wants no run; one that expired was wanted.
+                check_ins.close(self._request_dict, is_well=reason == "revoked")
             except Exception:
                 logger.debug("The run of a discarded message was not closed", exc_info=True)
         return is_revoked

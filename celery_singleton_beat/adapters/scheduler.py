@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from celery.beat import Scheduler, _evaluate_entry_args, _evaluate_entry_kwargs
@@ -16,6 +16,7 @@ from celery.utils.nodenames import anon_nodename
 from kombu.utils.objects import cached_property
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.adapters.dry_run import DryPublisher
 from celery_singleton_beat.adapters.entries import (
     SingletonEntry,
@@ -31,6 +32,7 @@ from celery_singleton_beat.adapters.publisher import CeleryPublisher
 from celery_singleton_beat.adapters.signals import SignalsDeferred
 from celery_singleton_beat.engine.dispatcher import Dispatcher
 from celery_singleton_beat.engine.pace import Pace
+from celery_singleton_beat.engine.publisher import Delivery, Sent
 from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.errors import ConfigurationError, EntryError, StoreError
 from celery_singleton_beat.protocol import definition
@@ -68,7 +70,7 @@ class SingletonScheduler(Scheduler):
         self._is_closed = False
         self._wake = threading.Event()
         self._error: BaseException | None = None
-        self._publication: Publication | None = None
+        self._checked_in: dict[str, dict[str, Any]] = {}
         # Celery builds a second, lazy instance for its banner; neither does any I/O here.
         self._extension.store_url  # noqa: B018  # says now what is missing in the settings
         super().__init__(app, *args, **kwargs)
@@ -175,10 +177,20 @@ class SingletonScheduler(Scheduler):
         try:
             entry = self._entry_of(publication)
             options = self._options(entry, publication, task_id)
-            self.apply_entry(entry.for_dispatch(options), producer=self.producer)
+            dispatched = entry.for_dispatch(options)
+            self.apply_entry(dispatched, producer=self.producer)
+            if check_ins.is_opened(dispatched.options["headers"]):
+                self._checked_in[task_id] = dispatched.options["headers"]
         except Exception as error:  # noqa: BLE001  # one entry's trouble is not the others'
             self._error = error
         return task_id, self._error
+
+    def settle_check_ins(self, deliveries: Sequence[Delivery]) -> None:
+        """Close the check-ins of messages that were not sent, for all that is known."""
+        checked_in, self._checked_in = self._checked_in, {}
+        for delivery in deliveries if checked_in else ():
+            if delivery.sent is not Sent.SENT:
+                check_ins.close(checked_in.get(delivery.task_id), is_well=False)
 
     def task_id(self, occurrence: Occurrence) -> str:
         """Tell the id that every message of an occurrence bears."""
