@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from celery_singleton_beat.adapters.in_hand import RunInHand
     from celery_singleton_beat.errors import StoreError
 
+
+class Skipped(Ignore):
+    """A run was left out for good; the main process is told what its result says."""
+
+    @property
+    def result(self) -> object:
+        return self.args[0]
+
+
 _logger = logging.getLogger(__name__)
 
 _BROKER_DELAY_S: Final = 2
@@ -52,7 +61,7 @@ def skip(
             context.id, result, context, store_result=not request.ignore_result
         )
     check_ins.close(vars(request), is_well=is_well)
-    raise Ignore(reason)
+    raise Skipped(result)
 
 
 def _followers(chain: Any) -> Iterator[Context]:

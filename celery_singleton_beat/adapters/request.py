@@ -23,6 +23,7 @@ from celery.worker.state import revoked as revoked_tasks
 from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.adapters.discards import discard
 from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.adapters.giving_way import Skipped
 from celery_singleton_beat.adapters.messages import to_text
 from celery_singleton_beat.adapters.ticket import FIELD, is_singleton, new_attempt, to_ticket
 from celery_singleton_beat.protocol.run import Outcome
@@ -85,6 +86,9 @@ class SingletonRequest(Request):
         outcome, is_gone = _outcome_of(error, is_cancelled=self._already_cancelled)
         # Before the base class: it may put the message back, and the next worker asks at once.
         self.let_go(outcome, at_once=is_gone)
+        if isinstance(error, Skipped):
+            # Its result is stored; Celery has no event for it, and Flower would wait for one.
+            self.send_event("task-succeeded", result=repr(error.result), runtime=0.0)
         return super().on_failure(exc_info, send_failed_event, return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> Any:

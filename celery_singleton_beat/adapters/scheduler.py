@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 from celery.beat import Scheduler, _evaluate_entry_args, _evaluate_entry_kwargs
@@ -178,7 +179,9 @@ class SingletonScheduler(Scheduler):
             entry = self._entry_of(publication)
             options = self._options(entry, publication, task_id)
             dispatched = entry.for_dispatch(options)
-            self.apply_entry(dispatched, producer=self.producer)
+            # In a context of its own: a tracer that begins a span for each message does not
+            # end it if the message cannot be sent, and would take the next ones for parts of it.
+            copy_context().run(self.apply_entry, dispatched, producer=self.producer)
             if check_ins.is_opened(dispatched.options["headers"]):
                 self._checked_in[task_id] = dispatched.options["headers"]
         except Exception as error:  # noqa: BLE001  # one entry's trouble is not the others'

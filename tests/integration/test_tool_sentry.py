@@ -8,45 +8,26 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from celery import Celery
 
-from celery_singleton_beat import Entry, Timetable
-from celery_singleton_beat.adapters.extension import extension_of
-from tests.integration.workers import ENOUGH, Shop
+from celery_singleton_beat import Entry
+from tests.integration.timetabled import Timetabled
+from tests.integration.workers import ENOUGH
 
 if TYPE_CHECKING:
     import pathlib
 
     from celery_singleton_beat.demo.server import EmbeddedServer
-    from tests.rig.processes import Proc, Processes
+    from tests.rig.processes import Processes
     from tests.rig.skew import ClockSkew
 
-MODULE = "tests.integration.sentry_app"
 MINUTE_S = 60
 BEFORE_THE_MINUTE_S = 8
-NEVER = "0 0 29 2 *"
 
 
-class Monitored(Shop):
+class Monitored(Timetabled):
     """A shop whose beats and workers have Sentry, and what they check in."""
 
-    def __init__(self, *given: Any, **conf: Any) -> None:
-        super().__init__(*given, module=MODULE, **conf)
-        self.app = Celery("shop", set_as_current=False)
-        self.app.conf.update(self.conf)
-        self.timetable = Timetable(self.app)
-
-    def beat(self) -> Proc:
-        return self.run("beat", "-S", "singleton", "-l", "INFO", name="beat")
-
-    def asked(self, name: str, task: str, key: str, *steps: tuple[str, Any], **fields: Any) -> str:
-        """Have an entry run once, now; the run's id."""
-        for verb, argument in steps:
-            if verb.endswith("gate"):
-                self.gate(argument)
-        about: dict[str, Any] = {"args": [key, [list(step) for step in steps]], **fields}
-        self.timetable.put(Entry(name, task, NEVER, **about))
-        return self.timetable.run_now(name)
+    module = "tests.integration.sentry_app"
 
     def check_ins(self) -> dict[str, dict[str, list[str]]]:
         """The states of each check-in, in their order, by monitor and check-in."""
@@ -69,10 +50,6 @@ class Monitored(Shop):
             self.witness.wait_until(lambda _: states() == sorted(wanted), ENOUGH)
         except TimeoutError:
             assert states() == sorted(wanted)  # says which it has instead
-
-    def close(self) -> None:
-        extension_of(self.app).store.close()
-        super().close()
 
 
 RAN = ["in_progress", "ok"]
