@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celery.schedules import BaseSchedule, crontab, schedule, solar
 
 from celery_singleton_beat.errors import EntryError
-from celery_singleton_beat.protocol.cron_text import (
+from celery_singleton_beat.protocol.recurrences.cron_text import (
     DAY_OF_MONTH,
     DAY_OF_WEEK,
     HOUR,
@@ -25,14 +25,14 @@ from celery_singleton_beat.protocol.cron_text import (
     cron_fields,
     field_text,
 )
-from celery_singleton_beat.protocol.spec_kinds import (
+from celery_singleton_beat.protocol.recurrences.spec_kinds import (
     CRONTAB_FIELDS,
     CronSpec,
     CrontabSpec,
     IntervalSpec,
     SolarSpec,
 )
-from celery_singleton_beat.protocol.zones import zone_of
+from celery_singleton_beat.protocol.recurrences.zones import zone_of
 
 if TYPE_CHECKING:
     from celery import Celery

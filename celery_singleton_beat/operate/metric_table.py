@@ -198,14 +198,17 @@ GAUGES: Final = (
 )
 
 UP: Final = ("up", "Whether the store answered; of one that did not, there is nothing else.")
-INFO: Final = ("build", "The version of this package, and of the form of its records in the store.")
+INFO: Final = (
+    "build",
+    "The app, the version of this package, and that of the form of its records in the store.",
+)
 
 
 def metrics_table() -> str:
     """The metrics as a table in Markdown, for the documentation."""
     rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
     rows += [_row(UP[0], "gauge", [], UP[1])]
-    rows += [_row(f"{INFO[0]}_info", "info", ["`version`", "`schema`"], INFO[1])]
+    rows += [_row(f"{INFO[0]}_info", "info", ["`app`", "`version`", "`schema`"], INFO[1])]
     rows += [_row(g.name, "gauge", _labels(g.label, _values_of(g)), g.help) for g in GAUGES]
     for one in COUNTERS:
         others = [OTHER] if one.prefix else []

@@ -20,6 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from celery_singleton_beat.adapters.about import versions
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.errors import ConfigurationError, StoreError
 from celery_singleton_beat.operate.fleet_view import FleetView, fleet_view
@@ -110,9 +111,8 @@ def _up(value: float) -> Metric:
 def _info(fleet: FleetView | None) -> Metric:
     family = InfoMetricFamily(NAMESPACE + INFO[0], INFO[1])
     if fleet is not None:
-        from celery_singleton_beat import __version__  # noqa: PLC0415  read where it is told
-
-        family.add_metric([], {"version": __version__, "schema": str(fleet.schema)})
+        version = versions()["celery-singleton-beat"]
+        family.add_metric([], {"app": fleet.app, "version": version, "schema": str(fleet.schema)})
     return family
 
 
