@@ -113,7 +113,9 @@ def test_a_command_exists_with_the_options_it_is_given(page: str, command: str) 
                 assert_offers((rest[1],), rest[2], rest[3:])
         case "celery":
             assert rest[:2] == ["-A", "shop"], f"{page}: {command}"
-            assert_offers(("celery",), rest[2], [word for word in rest[3:] if word[0] == "-"])
+            group = ("celery", "singleton") if rest[2] == "singleton" else ("celery",)
+            called, *given = rest[1 + len(group) :]
+            assert_offers(group, called, [word for word in given if word[0] == "-"])
         case "run":
             assert (ROOT / words[0]).is_file()
         case "ruff" | "mypy" | "lint-imports":
