@@ -79,6 +79,7 @@ class RedisServer(RedisScripts):
                 for name in ("rdb_last_bgsave_status", "aof_last_write_status")
                 if info.get(name, "ok") != "ok"
             ),
+            set_aside=asked.answer("what was set aside", "HLEN", self.keys.aside),
             user=asked.answer("ACL WHOAMI", "ACL", "WHOAMI"),
             refused=self._refused(),
             listeners=asked.listeners(self.keys.wake),

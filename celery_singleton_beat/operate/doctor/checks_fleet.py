@@ -1,0 +1,318 @@
+"""Checks of beats and hosts: whether they live, agree, and have the right time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from celery_singleton_beat.operate.doctor.finding import (
+    Check,
+    Finding,
+    ok,
+    problem,
+    some,
+    unknown,
+    warning,
+)
+from celery_singleton_beat.operate.entry_rows import OVERDUE_MS
+from celery_singleton_beat.operate.words import duration
+
+if TYPE_CHECKING:
+    from celery_singleton_beat.operate.doctor.facts import Facts
+    from celery_singleton_beat.operate.fleet_view import FleetView
+    from celery_singleton_beat.protocol.about import About
+    from celery_singleton_beat.store.server_port import Neighbour
+
+WRONG_MS: Final = 1000
+VERY_WRONG_MS: Final = 30_000
+
+_OURS: Final = ("celery-singleton-beat", "celery", "redis")
+_SCHEDULERS: Final = ("singleton", "celery_singleton_beat")
+
+
+def _beat_alive(facts: Facts) -> Finding:
+    fleet = _fleet(facts)
+    names = [replica.name for replica in fleet.alive]
+    if names:
+        return ok(f"{len(names)} alive: {some(names)}")
+    silent = [f"{r.name}, silent since {duration(r.silent_ms)}" for r in fleet.replicas]
+    start = f"{facts.command.removesuffix(' singleton')} beat"
+    if not _is_ours(facts.scheduler):
+        start += " -S singleton"
+    elsewhere = [one.prefix for one in _same_app(facts)]
+    if elsewhere:
+        start = (
+            f"beats of this app run under {some(elsewhere)}: give them and this process the "
+            f"same singleton_beat_key_prefix; else start one: {start}"
+        )
+    return problem("none: nothing is dispatched", start, *silent)
+
+
+def _scheduler(facts: Facts) -> Finding:
+    if _is_ours(facts.scheduler):
+        return ok(f"beat_scheduler is {facts.scheduler}")
+    found = f"beat_scheduler is {facts.scheduler}: a beat started without -S singleton runs alone"
+    return warning(found, 'beat_scheduler = "celery_singleton_beat:SingletonScheduler"')
+
+
+def _same_prefix(facts: Facts) -> Finding:
+    assert facts.server is not None  # noqa: S101  # the check needs it
+    if facts.server.neighbours is None:
+        return unknown(f"the server does not tell: {facts.server.untold.get('PUBSUB', '')}")
+    others = _same_app(facts)
+    cure = (
+        f"one singleton_beat_key_prefix ({facts.prefix}) for all beats, workers and clients of "
+        "an environment, and another broker for another environment"
+    )
+    rivals = [one for one in others if _publishes_here(facts, one)]
+    if rivals:
+        return problem(
+            f"beats of app {facts.app!r} run under {_listed(rivals)} too, and publish to the "
+            "same broker: its timetable is dispatched once under each",
+            cure,
+            *_lines(rivals),
+        )
+    strangers = [one for one in others if not any(about.broker for about in one.replicas)]
+    if strangers:
+        return warning(
+            f"beats of app {facts.app!r} run under {_listed(strangers)} too, and do not tell "
+            "where they publish",
+            cure,
+            *_lines(strangers),
+        )
+    if not facts.server.neighbours:
+        return ok(f"{facts.prefix}, and no beat listens under another on this server")
+    return ok(
+        f"{facts.prefix}; other beats on this server are other apps', or publish elsewhere",
+        *_lines(list(facts.server.neighbours)),
+    )
+
+
+def _same_database(facts: Facts) -> Finding:
+    assert facts.server is not None  # noqa: S101  # the check needs it
+    alive, listeners = len(_fleet(facts).alive), facts.server.listeners
+    if listeners is None:
+        return unknown(f"the server does not tell: {facts.server.untold.get('PUBSUB', '')}")
+    if listeners > alive:
+        return problem(
+            f"{listeners} beats listen under {facts.prefix} on this server, and {alive} report "
+            "here: the others use another database number, or have just started",
+            f"one singleton_beat_redis_url for all ({facts.address}); look again in a minute",
+        )
+    return ok(f"no beat listens under {facts.prefix} that does not report here")
+
+
+def _same_configuration(facts: Facts) -> Finding:
+    fleet = _fleet(facts)
+    if not fleet.alive:
+        return unknown("no beat is alive")
+    if fleet.configurations > 1:
+        behind = [f"{r.name} stands by" for r in fleet.alive if not r.governs]
+        return warning(
+            f"live beats have {fleet.configurations} different timetables; those of one of them "
+            "dispatch",
+            "a deploy that goes on ends this by itself; else restart the beats of the old "
+            "release (replicas tells which)",
+            *behind,
+        )
+    if fleet.governor != fleet.own:
+        return warning(
+            "the beats have another beat_schedule than this app here",
+            "restart the beats with this release, or run this command with theirs",
+        )
+    return ok("all beats, and this app here, have the same timetable")
+
+
+def _clock_here(facts: Facts) -> Finding:
+    if facts.here.ahead_ms is None:
+        return unknown(facts.untold.get("round_trip_ms", "the store does not tell its time"))
+    return _clock([f"this host ({facts.here.host})"], [facts.here.ahead_ms])
+
+
+def _clock_elsewhere(facts: Facts) -> Finding:
+    told = {name: about for name, about in facts.replicas.items() if about.ahead_ms is not None}
+    told |= {w.name: w.about for w in facts.workers or () if w.about.ahead_ms is not None}
+    if not told:
+        return unknown("no beat and no worker told")
+    names = [f"{name} on {about.host}" if about.host else name for name, about in told.items()]
+    return _clock(names, [about.ahead_ms or 0 for about in told.values()])
+
+
+def _same_versions(facts: Facts) -> Finding:
+    processes = {**facts.replicas, **{w.name: w.about for w in facts.workers or ()}}
+    found: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name, about in {**processes, "this process": facts.here}.items():
+        for package, installed in about.versions.items():
+            found[package][installed].append(name)
+    different = {p: by for p, by in found.items() if len(by) > 1}
+    lines = [
+        f"{package} {installed}: {some(names)}"
+        for package, by in sorted(different.items())
+        for installed, names in sorted(by.items())
+    ]
+    if different.keys() & set(_OURS):
+        return warning(
+            f"processes differ in {', '.join(sorted(different))}",
+            "install one set of versions everywhere; a rolling deploy ends this by itself",
+            *lines,
+        )
+    if not any(about.versions for about in processes.values()):
+        return unknown("no beat and no worker told")
+    ours = ", ".join(f"{name} {facts.here.versions.get(name, '?')}" for name in _OURS)
+    return ok(f"{ours} everywhere", *lines)
+
+
+def _lag(facts: Facts) -> Finding:
+    fleet = _fleet(facts)
+    if fleet.is_paused:
+        return ok("all is paused, so nothing is due")
+    if fleet.late_ms <= OVERDUE_MS:
+        return ok("nothing is overdue")
+    found = f"something is due since {duration(fleet.late_ms)} and not dispatched"
+    if not fleet.alive:
+        return problem(found, "start a beat: see beat-alive")
+    return problem(
+        found,
+        "look into the beats' logs: they reach the broker? (broker) an entry that fails? "
+        f"(dispatch-errors); {facts.command} entries --overdue tells which",
+    )
+
+
+def _paused(facts: Facts) -> Finding:
+    fleet = _fleet(facts)
+    if fleet.is_paused:
+        return warning("everything is paused", f"{facts.command} resume --all")
+    stopped = [row.name for row in facts.entries or () if row.state == "paused"]
+    if facts.paused_tenants:
+        names = some(list(facts.paused_tenants))
+        resume = f"{facts.command} resume --all --tenant {facts.paused_tenants[0]}"
+        return warning(f"tenants are paused: {names}", resume)
+    if stopped:
+        return warning(f"entries are paused: {some(stopped)}", f"{facts.command} resume NAME")
+    return ok("nothing is paused")
+
+
+def _clock(names: list[str], ahead: list[int]) -> Finding:
+    """Judge clocks against the store's, by the worst of them."""
+    worst = max(map(abs, ahead))
+    if worst <= WRONG_MS:
+        return ok(f"within {worst} ms of the store's: {some(names)}")
+    wrong = [
+        f"{name}: {duration(abs(ms))} {'ahead' if ms > 0 else 'behind'}"
+        for name, ms in zip(names, ahead, strict=True)
+        if abs(ms) > WRONG_MS
+    ]
+    found = (
+        f"{some(wrong)}. What is due is dispatched by the store's clock all the same; eta, "
+        "countdown and expires of messages, and the times in logs, go by the host's"
+    )
+    cure = "timedatectl set-ntp true (or chronyd) on that host, or on the store's if all differ"
+    return (problem if worst > VERY_WRONG_MS else warning)(found, cure)
+
+
+def _same_app(facts: Facts) -> list[Neighbour]:
+    neighbours = facts.server.neighbours if facts.server else None
+    return [one for one in neighbours or () if one.app == facts.app]
+
+
+def _publishes_here(facts: Facts, one: Neighbour) -> bool:
+    return any(about.broker == facts.here.broker for about in one.replicas)
+
+
+def _listed(neighbours: list[Neighbour]) -> str:
+    return some([one.prefix for one in neighbours])
+
+
+def _lines(neighbours: list[Neighbour]) -> list[str]:
+    def told(about: About) -> str:
+        return f"{about.host} process {about.pid} to {about.broker}" if about.host else "untold"
+
+    return [
+        f"{one.prefix}: app {one.app or 'unknown'}, {one.listeners} listening; "
+        + some([told(about) for about in one.replicas] or ["nothing told"])
+        for one in neighbours
+    ]
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(_SCHEDULERS)
+
+
+def _fleet(facts: Facts) -> FleetView:
+    assert facts.fleet is not None  # noqa: S101  # the check needs it
+    return facts.fleet
+
+
+_FLEET: Final = ("fleet",)
+
+CHECKS: Final = (
+    Check(
+        "beat-alive",
+        "At least one beat reports.",
+        "Start one, with the same store and prefix.",
+        _beat_alive,
+        _FLEET,
+    ),
+    Check(
+        "beat-scheduler",
+        "`beat_scheduler` is ours, so that no beat runs on its own.",
+        '`beat_scheduler = "celery_singleton_beat:SingletonScheduler"`',
+        _scheduler,
+    ),
+    Check(
+        "lag",
+        "Nothing is due that was not dispatched.",
+        "The beats' logs; `entries --overdue`.",
+        _lag,
+        _FLEET,
+    ),
+    Check(
+        "paused",
+        "Nothing is paused: all, a tenant, an entry.",
+        "`singleton resume`",
+        _paused,
+        _FLEET,
+    ),
+    Check(
+        "same-prefix",
+        "No beats of this app run under another prefix of the same server and publish to the "
+        "same broker. They are found by the channel that every beat listens to.",
+        "One `singleton_beat_key_prefix` for all processes of an environment.",
+        _same_prefix,
+        ("server",),
+    ),
+    Check(
+        "same-database",
+        "No more beats listen than report: the others would be on another database number.",
+        "One `singleton_beat_redis_url` for all.",
+        _same_database,
+        ("server", "fleet"),
+    ),
+    Check(
+        "same-configuration",
+        "All live beats have the same `beat_schedule`, and this app here too.",
+        "Finish the deploy: restart what has the old one.",
+        _same_configuration,
+        _FLEET,
+    ),
+    Check(
+        "same-versions",
+        "Beats, workers and this process have the same celery, redis-py and celery-singleton-beat.",
+        "Install one set of versions everywhere.",
+        _same_versions,
+        _FLEET,
+    ),
+    Check(
+        "clock-here",
+        "This host's clock is the store's, within a second.",
+        "`timedatectl set-ntp true`, or chronyd.",
+        _clock_here,
+    ),
+    Check(
+        "clock-elsewhere",
+        "The clocks of the beats' and the workers' hosts are the store's, within a second.",
+        "The same, on the host that is named.",
+        _clock_elsewhere,
+        _FLEET,
+    ),
+)
