@@ -29,7 +29,7 @@ _FAR_MS: Final = 600_000
 
 
 def _stuck(facts: Facts) -> Finding:
-    found = list(_stuck(facts))
+    found = list(_too_long(facts))
     if not found:
         return ok(f"{len(_held(facts))} keys are held, none for unusually long")
     unlock = f"{facts.command} unlock {quote(found[0][0].key)}"
@@ -63,7 +63,7 @@ def _holders(facts: Facts) -> Finding:
     return ok("every holder is there, as far as can be told")
 
 
-def _stuck(facts: Facts) -> Iterator[tuple[HeldKey, str]]:
+def _too_long(facts: Facts) -> Iterator[tuple[HeldKey, str]]:
     """Find keys held for much longer than usual, or to be held for long without renewal."""
     for lock in _held(facts):
         held_ms = facts.now_ms - lock.acquired_ms

@@ -53,7 +53,7 @@ class Worker:
 
     name: str
     tasks: frozenset[str] = frozenset()
-    about: About = About()
+    about: About = field(default_factory=About)
     app: str = ""
     prefix: str = ""
     address: str = ""
