@@ -8,9 +8,9 @@ from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
 
-from celery_singleton_beat.protocol.bounds import datetime_of, instant_of
 from celery_singleton_beat.protocol.entry import Timing
-from celery_singleton_beat.protocol.recurrence import occurrences
+from celery_singleton_beat.protocol.recurrences.bounds import datetime_of, instant_of
+from celery_singleton_beat.protocol.recurrences.recurrence import occurrences
 
 
 class Scheduled(NamedTuple):

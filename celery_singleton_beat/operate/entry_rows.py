@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from celery_singleton_beat.errors import EntryError
 from celery_singleton_beat.operate.words import recurrence_words
-from celery_singleton_beat.protocol.bounds import datetime_of
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.plan import LATE_MS
 from celery_singleton_beat.protocol.preview import upcoming
+from celery_singleton_beat.protocol.recurrences.bounds import datetime_of
 
 if TYPE_CHECKING:
     from celery_singleton_beat.operate.config_entries import ConfigEntries

@@ -30,11 +30,11 @@ from celery_singleton_beat.operate.entry_rows import (
 from celery_singleton_beat.operate.figures import Figures, SubjectKind, named, subject_of
 from celery_singleton_beat.operate.fleet_view import FleetView, fleet_view
 from celery_singleton_beat.operate.tenant_rows import TenantRow, tenant_row
-from celery_singleton_beat.protocol.bounds import datetime_of
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.history import Fact
 from celery_singleton_beat.protocol.jitter import offset_ms
 from celery_singleton_beat.protocol.preview import upcoming
+from celery_singleton_beat.protocol.recurrences.bounds import datetime_of
 from celery_singleton_beat.protocol.tenant import Tenant
 
 if TYPE_CHECKING:

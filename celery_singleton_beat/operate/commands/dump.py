@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any, TextIO
@@ -39,7 +40,7 @@ def export(*, path: Path | None) -> None:
     """
     reading = the_reading()
     if path is None:
-        count, unreadable = _write(reading, click.get_text_stream("stdout"))
+        count, unreadable = _write(reading, sys.stdout)
     else:
         with NamedTemporaryFile(
             "w", encoding="utf-8", dir=path.absolute().parent, prefix=path.name, delete=False

@@ -16,8 +16,8 @@ from celery_singleton_beat.operate.output import (
     the_reading,
 )
 from celery_singleton_beat.operate.words import duration, moment
-from celery_singleton_beat.protocol.bounds import datetime_of
 from celery_singleton_beat.protocol.history import Fact
+from celery_singleton_beat.protocol.recurrences.bounds import datetime_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
