@@ -28,14 +28,14 @@ def health_of_beats(fleet: FleetView, *, least: int, late_ms: int) -> Health:
     alive = len(fleet.alive)
     bad = []
     if alive < least:
-        bad.append(f"{alive} beats are alive, and {least} are wanted")
+        bad.append(f"{alive} of {least} beats alive")
     if fleet.late_ms > late_ms:
         bad.append(f"something is due since {duration(fleet.late_ms)}")
     if bad:
         return Health(is_well=False, reasons=tuple(bad))
     paused = ("everything is paused",) if fleet.is_paused else ()
     late = f"nothing is overdue for more than {duration(late_ms)}"
-    return Health(is_well=True, reasons=(f"{alive} beats are alive", late, *paused))
+    return Health(is_well=True, reasons=(f"{alive} of {least} beats alive", late, *paused))
 
 
 def health_of_host(fleet: FleetView, host: str) -> Health:
@@ -43,4 +43,4 @@ def health_of_host(fleet: FleetView, host: str) -> Health:
     here = [replica for replica in fleet.alive if replica.info.get("host") == host]
     if not here:
         return Health(is_well=False, reasons=(f"no beat on host {host} is alive",))
-    return Health(is_well=True, reasons=tuple(f"{one.name} is alive" for one in here))
+    return Health(is_well=True, reasons=tuple(f"beat {one.name} is alive" for one in here))

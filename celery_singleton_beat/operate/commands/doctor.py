@@ -71,9 +71,12 @@ def _tell(found: list[Diagnosis]) -> None:
     """Write findings, the worst last: that is where eyes are when a command ends."""
     wide = max((len(one.check) for one in found), default=0)
     for verdict in reversed(_ORDER):
-        for one in found:
-            if one.finding.verdict.value == verdict:
-                _tell_one(one, wide)
+        these = [one for one in found if one.finding.verdict.value == verdict]
+        if verdict == "unknown":
+            _tell_unknown(these)
+            continue
+        for one in these:
+            _tell_one(one, wide)
     counts = {v: sum(one.finding.verdict.value == v for one in found) for v in _ORDER}
     click.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count))
 
@@ -89,6 +92,15 @@ def _tell_one(one: Diagnosis, wide: int) -> None:
             click.echo(f"{indent}  {shown(line)}")
     if finding.cure:
         click.echo(f"{indent}-> {shown(finding.cure)}")
+
+
+def _tell_unknown(found: list[Diagnosis]) -> None:
+    """Write what could not be found out by the reasons, of which there are few."""
+    checks: dict[str, list[str]] = {}
+    for one in found:
+        checks.setdefault(one.finding.found, []).append(one.check)
+    for why, names in checks.items():
+        click.echo(click.style(f"unknown  {shown(why)}: {', '.join(names)}", **_COLOURS["unknown"]))
 
 
 def _called() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from celery_singleton_beat.operate.doctor.facts import Worker
@@ -40,19 +40,27 @@ def ask_broker(app: Celery, timeout_seconds: float) -> dict[str, Any]:
 
 
 def ask_workers(app: Celery, timeout_seconds: float) -> tuple[Worker, ...]:
-    """Ask all workers, and wait for so long for each of three answers."""
+    """Ask all workers; wait for so long for those who answer, and then no longer for these."""
     tasks = _answers(app, "registered", timeout_seconds)
     if not tasks:
         return ()
-    told = _answers(app, "singleton_settings", timeout_seconds)
-    stats = _answers(app, "stats", timeout_seconds)
-    return tuple(
-        _worker(name, tasks[name], told.get(name), stats.get(name)) for name in sorted(tasks)
+    names = sorted(tasks)
+    told = _answers(app, "singleton_settings", timeout_seconds, names)
+    stats = _answers(app, "stats", timeout_seconds, names)
+    return tuple(_worker(name, tasks[name], told.get(name), stats.get(name)) for name in names)
+
+
+def _answers(
+    app: Celery, command: str, timeout_seconds: float, names: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Ask all, or those of these names: then it is over when each has answered."""
+    limit = None if names is None else len(names)
+    replies = (
+        app.control.broadcast(
+            command, destination=names, limit=limit, reply=True, timeout=timeout_seconds
+        )
+        or []
     )
-
-
-def _answers(app: Celery, command: str, timeout_seconds: float) -> dict[str, Any]:
-    replies = app.control.broadcast(command, reply=True, timeout=timeout_seconds) or []
     return {name: answer for reply in replies for name, answer in reply.items()}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from celery_singleton_beat.operate.doctor.finding import (
     Check,
     Finding,
+    many,
     ok,
     problem,
     some,
@@ -33,7 +34,7 @@ _SHOWN_ALONE: Final = ("instance_id",)
 def _workers_answer(facts: Facts) -> Finding:
     workers = _workers(facts)
     if workers:
-        return ok(f"{len(workers)} answered: {some([one.name for one in workers])}")
+        return ok(f"{many(len(workers), 'worker')} answered: {some([one.name for one in workers])}")
     cure = (
         f"start one: {facts.command.removesuffix(' singleton')} worker; does it use this broker "
         f"({facts.here.broker})? Give it longer with --timeout"
@@ -66,7 +67,7 @@ def _same_store(facts: Facts) -> Finding:
             f"workers name the store otherwise: {some(elsewhere)}; here it is {facts.address}",
             "see that it is the same server and database, under two names",
         )
-    return ok(f"{len(told)} workers use {facts.address} under {facts.prefix}")
+    return ok(f"{many(len(told), 'worker')} on {facts.address} under {facts.prefix}")
 
 
 def _settings_in_force(facts: Facts) -> Finding:

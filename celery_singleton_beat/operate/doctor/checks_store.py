@@ -38,7 +38,7 @@ def _reachable(facts: Facts) -> Finding:
             "singleton_beat_redis_url says where it is"
         )
         return problem(facts.untold.get("round_trip_ms", "it does not answer"), cure)
-    where = f"{facts.address} answers in {facts.round_trip_ms:.1f} ms"
+    where = f"{facts.address} answers in {facts.round_trip_ms:.2g} ms"
     if facts.round_trip_ms > facts.settings.socket_timeout_ms / 2:
         return problem(
             f"{where}, and singleton_beat_socket_timeout gives up after "

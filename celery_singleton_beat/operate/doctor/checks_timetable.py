@@ -58,7 +58,10 @@ def _set_aside(facts: Facts) -> Finding:
 def _known_tasks(facts: Facts) -> Finding:
     tasks: defaultdict[str, list[str]] = defaultdict(list)
     for row in _entries(facts):
-        if row.task and row.state not in ("unusable", "disabled", "ended"):
+        # What is Celery's own every worker has, and it does not say so.
+        if row.state not in ("unusable", "disabled", "ended") and not row.task.startswith(
+            "celery."
+        ):
             tasks[row.task].append(row.name)
     assert facts.workers is not None  # noqa: S101  # the check needs it
     if not facts.workers:

@@ -88,3 +88,8 @@ def some(items: list[str], most: int = 3) -> str:
     """Write the first of many items: ``a, b, c and 4 more``."""
     rest = len(items) - most
     return ", ".join(items[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def many(count: int, what: str) -> str:
+    """Write how many there are: ``1 beat``, ``2 beats``."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
