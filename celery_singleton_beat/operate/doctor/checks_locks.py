@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from celery_singleton_beat.operate.doctor.finding import (
     Check,
     Finding,
+    many,
     ok,
     problem,
     some,
@@ -31,7 +32,7 @@ _FAR_MS: Final = 600_000
 def _stuck(facts: Facts) -> Finding:
     found = list(_too_long(facts))
     if not found:
-        return ok(f"{len(_held(facts))} keys are held, none for unusually long")
+        return ok(f"{many(len(_held(facts)), 'key')} held, none for unusually long")
     unlock = f"{facts.command} unlock {quote(found[0][0].key)}"
     return problem(
         some([f"{lock.key} {why}" for lock, why in found]),

@@ -96,7 +96,7 @@ def _settings_in_force(facts: Facts) -> Finding:
     ]
     if not changed:
         return ok("all settings have their defaults")
-    return ok(f"{len(changed)} settings differ from their defaults", *changed)
+    return ok(f"{many(len(changed), 'setting')} other than by default", *changed)
 
 
 def _outage_policy(facts: Facts) -> Finding:
@@ -210,13 +210,13 @@ def _crashes(facts: Facts) -> Finding:
     died, given_up = facts.counts["rerun"], facts.counts["given up"]
     if given_up:
         return problem(
-            f"{given_up} runs were given up: their workers died each time",
+            f"{many(given_up, 'run')} given up: their workers died each time",
             "look into the workers' logs (out of memory? a hard time limit?); the history names "
             "them",
         )
     if died:
         return warning(
-            f"{died} runs were published again because their workers died",
+            f"{many(died, 'run')} published again because workers died",
             "look into the workers' logs: out of memory?",
         )
     return ok("no run was published again because its worker died")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from celery_singleton_beat.operate.doctor.finding import (
     Check,
     Finding,
+    many,
     ok,
     problem,
     some,
@@ -28,13 +29,13 @@ def _usable(facts: Facts) -> Finding:
     broken = [row for row in rows if row.state == "unusable"]
     if broken:
         return problem(
-            f"{len(broken)} entries cannot be used: {some([row.name for row in broken])}",
+            f"{many(len(broken), 'entry', 'entries')} cannot be used: {some([row.name for row in broken])}",
             f"correct what is said of each, in beat_schedule or with {facts.command} update NAME",
             *(f"{row.name}: {row.problem}" for row in broken[:20]),
         )
     more = f", of which {len(rows)} were looked at" if facts.has_more_entries else ""
     total = (facts.fleet.stored if facts.fleet else 0) if more else len(rows)
-    return ok(f"{total} entries{more}, and all can be used")
+    return ok(f"{many(total, 'entry', 'entries')}{more}; all can be used")
 
 
 def _set_aside(facts: Facts) -> Finding:
@@ -49,7 +50,7 @@ def _set_aside(facts: Facts) -> Finding:
     if not count:
         return ok("none")
     return warning(
-        f"{count} records could not be read and were set aside: something else writes under "
+        f"{many(count, 'record')} could not be read and stand aside: something else writes under "
         f"{facts.prefix}, or a newer release did",
         f"look at them (HGETALL {facts.prefix}:aside), then remove them (DEL {facts.prefix}:aside)",
     )
@@ -76,7 +77,7 @@ def _known_tasks(facts: Facts) -> Finding:
             "them",
             *(f"{task}: entries {some(tasks[task])}" for task in missing[:20]),
         )
-    return ok(f"each of {len(tasks)} tasks is known to a worker")
+    return ok(f"{many(len(tasks), 'task')} of entries, and a worker knows each")
 
 
 def _broker(facts: Facts) -> Finding:
@@ -98,7 +99,7 @@ def _dispatch_errors(facts: Facts) -> Finding:
     ]
     if failed:
         return warning(
-            f"{len(failed)} occurrences could not be sent in the last hour",
+            f"{many(len(failed), 'occurrence')} could not be sent in the last hour",
             f"correct the entry by what is said of it ({facts.command} show NAME)",
             *(f"{fact.entry}: {fact.note or fact.kind}" for fact in failed[:20]),
         )

@@ -90,6 +90,6 @@ def some(items: list[str], most: int = 3) -> str:
     return ", ".join(items[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def many(count: int, what: str) -> str:
+def many(count: int, one: str, more: str = "") -> str:
     """Write how many there are: ``1 beat``, ``2 beats``."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    return f"{count} {one if count == 1 else more or f'{one}s'}"
