@@ -245,10 +245,16 @@ CASES = [
     Case("dispatch-errors", settings(history=0), UNKNOWN, "singleton_beat_history"),
     Case(
         "left-out",
-        changed(history=(Fact(NOW_MS - 1, "superseded", "nightly"),)),
+        changed(history=(Fact(NOW_MS - 1, "superseded", "nightly", note="5||1"),)),
         WARNING,
         "nightly",
         "catch_up",
+    ),
+    Case(
+        "left-out",
+        changed(history=(Fact(NOW_MS - 1, "superseded", "nightly", note="5|9|1"),)),
+        OK,
+        "nightly",
     ),
     Case(
         "lateness",

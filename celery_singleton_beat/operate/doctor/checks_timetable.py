@@ -20,6 +20,7 @@ from celery_singleton_beat.operate.words import duration
 if TYPE_CHECKING:
     from celery_singleton_beat.operate.doctor.facts import Facts
     from celery_singleton_beat.operate.entry_rows import EntryRow
+    from celery_singleton_beat.protocol.history import Fact
 
 _LATELY_MS: Final = 3_600_000
 
@@ -28,8 +29,9 @@ def _usable(facts: Facts) -> Finding:
     rows = _entries(facts)
     broken = [row for row in rows if row.state == "unusable"]
     if broken:
+        names = some([row.name for row in broken])
         return problem(
-            f"{many(len(broken), 'entry', 'entries')} cannot be used: {some([row.name for row in broken])}",
+            f"{many(len(broken), 'entry', 'entries')} cannot be used: {names}",
             f"correct what is said of each, in beat_schedule or with {facts.command} update NAME",
             *(f"{row.name}: {row.problem}" for row in broken[:20]),
         )
@@ -113,14 +115,23 @@ def _superseded(facts: Facts) -> Finding:
     left_out = [
         fact for fact in facts.history or () if fact.kind == "superseded" and fact.at_ms >= since
     ]
+    lost = sorted({fact.entry for fact in left_out if not _stands(fact)})
+    if lost:
+        return warning(
+            f"nothing ran in the last hour for occurrences that came too late, of {some(lost)}",
+            "something stood still then: see lag, broker and the beats' logs. "
+            'singleton_beat_catch_up = "latest" or "all" and a longer '
+            "singleton_beat_catch_up_window run what was missed",
+        )
     if left_out:
         names = sorted({fact.entry for fact in left_out})
-        return warning(
-            f"catch-up left occurrences out in the last hour, of {some(names)}",
-            "something stood still then: see lag, broker and the beats' logs. "
-            'singleton_beat_catch_up = "all" would run each of them',
-        )
+        return ok(f"in the last hour later ones stood for those left out, of {some(names)}")
     return ok("none in the last hour")
+
+
+def _stands(fact: Fact) -> bool:
+    """Tell whether a later occurrence stands for what was left out, or there is a reason."""
+    return fact.note.split("|")[1:2] not in ([], [""])
 
 
 def _lateness(facts: Facts) -> Finding:
@@ -185,8 +196,8 @@ CHECKS: Final = (
     ),
     Check(
         "left-out",
-        "No occurrence was left out by catch-up in the last hour.",
-        'See what stood still; `singleton_beat_catch_up = "all"` runs each.',
+        "No occurrence was missed in the last hour without a later one in its place.",
+        "See what stood still; `singleton_beat_catch_up` and its window say what is made good.",
         _superseded,
         ("fleet", "history"),
     ),
