@@ -18,6 +18,7 @@ from celery_singleton_beat.protocol.recurrences.bounds import datetime_of
 if TYPE_CHECKING:
     from celery_singleton_beat.operate.config_entries import ConfigEntries
     from celery_singleton_beat.protocol.claim import Slot
+    from celery_singleton_beat.protocol.entry import Timing
     from celery_singleton_beat.protocol.stored import Card
     from celery_singleton_beat.protocol.tenant import Tenant
     from celery_singleton_beat.store.timetable_port import Kept
@@ -45,7 +46,6 @@ class Times(NamedTuple):
     now_ms: int
     is_paused: bool = False
     resumed_ms: int = 0
-    governs: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def config_row(config: ConfigEntries, name: str, slot: Slot | None, times: Times
     state: State = "on"
     if problem:
         state = "unusable"
-    elif slot is None or (slot.due_ms == ABSENT and slot.slot_ms != ABSENT):
+    elif slot is None or timing is None or not _is_planned(slot, timing):
         state = "not planned"
     elif slot.slot_ms == ABSENT:
         state = "ended"
@@ -143,6 +143,11 @@ def config_row(config: ConfigEntries, name: str, slot: Slot | None, times: Times
         last_at=None if slot is None else _moment(slot.last_ms),
         **_due(slot.slot_ms if is_due and slot is not None else None, offset, times.now_ms),
     )
+
+
+def _is_planned(slot: Slot, timing: Timing) -> bool:
+    is_left_out = slot.due_ms == ABSENT and slot.slot_ms != ABSENT
+    return slot.rule == timing.rule and not is_left_out
 
 
 def stored_row(name: str, kept: Kept, tenant: Tenant, times: Times, *, is_taken: bool) -> EntryRow:

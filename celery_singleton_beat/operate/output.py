@@ -269,7 +269,9 @@ _COLOURS: Final[dict[str, dict[str, Any]]] = {
 
 def _coloured(cell: Cell) -> str:
     text = shown(cell.text)
-    return click.style(text, **_COLOURS.get(cell.tone, {})) if _has_colour() else text
+    if cell.tone == "plain" or not _has_colour():
+        return text
+    return click.style(text, **_COLOURS[cell.tone])
 
 
 def _has_colour() -> bool:

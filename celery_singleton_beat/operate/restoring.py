@@ -55,7 +55,7 @@ class Restored:
 
     def to_data(self) -> dict[str, Any]:
         """The report for JSON."""
-        return {**vars(self), "dry_run": self.is_dry_run}
+        return dict(vars(self))
 
 
 class Restoring:

@@ -114,8 +114,8 @@ def _tell_of_others(reading: Reading) -> None:
     fleet = reading.fleet()
     if fleet.governor not in (None, fleet.own):
         note(
-            f"The beats have another beat_schedule, of {fleet.planned} entries, than this app "
-            "here: what is listed of it is what this app knows."
+            "The beats have another beat_schedule than this app here: what is listed of it is "
+            "what this app knows."
         )
 
 
