@@ -241,9 +241,7 @@ class Reading:
 
     def _times(self) -> Times:
         overview = self._store.overview()
-        return Times(
-            overview.now_ms, is_paused=overview.is_paused, resumed_ms=overview.resumed_ms
-        )
+        return Times(overview.now_ms, is_paused=overview.is_paused, resumed_ms=overview.resumed_ms)
 
     @property
     def _store(self) -> Any:

@@ -20,6 +20,7 @@ PROBES: Final = (
     ("TIME",),
     ("SET", "@1", "x", "PX", "1000", "NX"),
     ("GET", "@1"),
+    ("MGET", "@1"),
     ("PTTL", "@1"),
     ("EXISTS", "@1"),
     ("HSET", "@2", "x", "1"),
@@ -35,16 +36,13 @@ PROBES: Final = (
     ("ZCOUNT", "@3", "0", "1"),
     ("ZRANGE", "@3", "0", "1"),
     ("ZRANGEBYSCORE", "@3", "0", "1"),
-    ("ZREVRANGE", "@3", "0", "1"),
     ("ZREVRANGEBYSCORE", "@3", "1", "0"),
     ("ZSCAN", "@3", "0"),
     ("ZSCORE", "@3", "x"),
     ("ZREM", "@3", "x"),
-    ("ZREMRANGEBYRANK", "@3", "0", "0"),
     ("ZREMRANGEBYSCORE", "@3", "0", "1"),
     ("XADD", "@4", "MAXLEN", "~", "1", "*", "f", "x"),
     ("XREVRANGE", "@4", "+", "-", "COUNT", "1"),
-    ("XLEN", "@4"),
 )
 """Every command of the scripts, on keys where it does no harm."""
 

@@ -33,7 +33,7 @@ def test_every_command_of_every_script_is_tried() -> None:
     scripts = [path for path in folder.iterdir() if path.name.endswith(".lua")]
     used = {command for path in scripts for command in COMMAND.findall(path.read_text("utf-8"))}
 
-    assert used - {"PUBLISH"} <= {probe[0] for probe in PROBES}
+    assert used - {"PUBLISH"} == {probe[0] for probe in PROBES}
 
 
 def test_a_server_tells_its_version_its_limits_and_how_it_keeps_data(

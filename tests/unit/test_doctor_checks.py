@@ -40,6 +40,7 @@ HOUR_MS = 3_600_000
 SILENT = replace(REPLICA, is_alive=False, silent_ms=HOUR_MS)
 STANDBY = replace(REPLICA, name="web-2", configuration="other", governs=False)
 OLD = {**VERSIONS, "celery": "5.5.0"}
+LONG = Histogram(1, 2 * HOUR_MS, ((2 * HOUR_MS, 1),))
 NEIGHBOUR = Neighbour(prefix="{csb:wrong}", listeners=1, app="shop", replicas=(BEAT,))
 FULL = {"used_memory": 95 * 2**20}
 DENIED = "ERR The user executing the script can't run this command"
@@ -301,7 +302,19 @@ CASES = [
     Case("lock-ttl", worker(lock_ttls={"shop.work": HOUR_MS}), WARNING, "shop.work: 1 h", "30 s"),
     Case("lock-ttl", settings(lock_ttl_ms=2000), WARNING, "2 s", "30"),
     Case("lock-ttl", changed(counts=replace(COUNTS, run_time=Histogram())), OK, "no run"),
-    Case("visibility-timeout", changed(visibility_ms=59_000), WARNING, "1 min", "visibility"),
+    Case(
+        "visibility-timeout",
+        changed(counts=replace(COUNTS, run_time=LONG)),
+        OK,
+        "2 h: workers keep",
+    ),
+    Case(
+        "visibility-timeout",
+        changed(counts=replace(COUNTS, run_time=LONG), transport="sqs"),
+        WARNING,
+        "2 h",
+        "visibility_timeout",
+    ),
     Case("visibility-timeout", changed(visibility_ms=2000, counts=None), WARNING, "2 s"),
     Case("visibility-timeout", changed(visibility_ms=None, transport="amqp"), OK, "amqp"),
     Case("contention", counted(started=4, skipped=10), WARNING, "work: 10 of 14", "retry"),

@@ -27,7 +27,7 @@ FAR_MS: Final = 20.0
 
 _FULL: Final = 0.9
 _NEARLY_FULL: Final = 0.75
-_FOR_COMFORT: Final = frozenset({"PUBLISH", "SUBSCRIBE", "XADD", "XREVRANGE", "XLEN"})
+_FOR_COMFORT: Final = frozenset({"PUBLISH", "SUBSCRIBE", "XADD", "XREVRANGE"})
 """What beats and workers do without: they hear of changes later, or keep no history."""
 
 
