@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from celery_singleton_beat.operate.doctor import (
     checks_fleet,
+    checks_hosts,
     checks_locks,
     checks_runs,
     checks_store,
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 SECTIONS: Final[dict[str, tuple[Check, ...]]] = {
     "The store": checks_store.CHECKS,
-    "Beats and hosts": checks_fleet.CHECKS,
+    "Beats": checks_fleet.CHECKS,
+    "Hosts": checks_hosts.CHECKS,
     "The timetable": checks_timetable.CHECKS,
     "Workers and runs": checks_runs.CHECKS,
     "Lock keys": checks_locks.CHECKS,
