@@ -75,7 +75,6 @@ def add(
     given = given_fields(options)
     entry = Entry(name, task, recurrence_of(when), enabled=not disabled, **given)
     _see_that_it_is_free(name)
-    _see_that_somebody_knows(entry)
     revision = None if replace else 0
     try:
         stored = the_timetable().put(
@@ -83,6 +82,7 @@ def add(
         )
     except RevisionConflict:
         stop(f"there is an entry {name!r} already: `update` changes it, --replace replaces it")
+    _warn_if_nobody_knows(entry)
     _tell(name, stored)
 
 
@@ -137,9 +137,9 @@ def update(
 @_queued
 @yes_option
 def remove(*, names: tuple[str, ...], cancel_queued: bool, yes: bool) -> None:
-    """Remove a stored entry, or several.
+    """Remove a stored entry.
 
-    What is queued of it still runs, unless --cancel-queued says otherwise.
+    Or several. What is queued of it still runs, unless --cancel-queued says otherwise.
     """
     for name in names:
         see_that_it_is_stored(name)
@@ -173,7 +173,7 @@ def _see_that_it_is_free(name: str) -> None:
         stop(f"{name!r} is an entry of beat_schedule: give this one another name", WRONG)
 
 
-def _see_that_somebody_knows(entry: Entry) -> None:
+def _warn_if_nobody_knows(entry: Entry) -> None:
     app = the_app()
     app.loader.import_default_modules()
     known = [task for task in app.tasks if not task.startswith("celery.")]

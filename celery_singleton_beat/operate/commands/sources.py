@@ -95,6 +95,7 @@ def import_(
     again takes over what was changed, and removes nothing.
     """
     about: dict[str, Any] = {"source": source or scheduler, "dry_run": dry_run, "by": by}
+    about["progress"] = None  # a line on a terminal
     if scheduler == "redbeat":
         _tell(the_timetable().import_redbeat(url, key_prefix=key_prefix, **about))
         return
