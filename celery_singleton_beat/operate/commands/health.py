@@ -8,7 +8,7 @@ import click
 
 from celery_singleton_beat.errors import StoreUnavailable
 from celery_singleton_beat.operate.health import Health, health_of_beats, health_of_host
-from celery_singleton_beat.operate.output import NOT_DONE, command, done, the_reading
+from celery_singleton_beat.operate.output import NOT_DONE, command, done, note, the_reading
 
 
 @command("health", examples="health\nhealth --beats 2 --late 60\nhealth --here --tolerate-outage")
@@ -58,6 +58,8 @@ def health(
             raise
         found = Health(is_well=True, reasons=(f"not known, and let pass: {error}",))
     else:
+        if reading.extension.is_in_memory:
+            note("The store is memory://, which each process has for itself: this is an empty one.")
         if here:
             found = health_of_host(fleet, socket.gethostname())
         else:
