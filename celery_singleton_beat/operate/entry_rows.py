@@ -40,6 +40,12 @@ OVERDUE_MS: Final = LATE_MS
 """So late an entry counts as overdue: a beat that lives would have dispatched it."""
 
 
+_DAMAGED: Final = (
+    "its record in the store is damaged: the next beat that meets it sets it aside and plans the "
+    "entry anew"
+)
+
+
 class Times(NamedTuple):
     """What holds for all entries while they are read."""
 
@@ -116,9 +122,11 @@ class EntryDetail:
         }
 
 
-def config_row(config: ConfigEntries, name: str, slot: Slot | None, times: Times) -> EntryRow:
-    """Make the row of an entry of ``beat_schedule``."""
-    problem = config.problems.get(name, "")
+def config_row(
+    config: ConfigEntries, name: str, slot: Slot | None, times: Times, *, is_damaged: bool = False
+) -> EntryRow:
+    """Make the row of an entry of ``beat_schedule``; ``is_damaged``: its slot cannot be read."""
+    problem = config.problems.get(name, _DAMAGED if is_damaged else "")
     timing = config.timings.get(name)
     state: State = "on"
     if problem:

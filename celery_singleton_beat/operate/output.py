@@ -24,7 +24,7 @@ from celery_singleton_beat.operate.words import shown
 if TYPE_CHECKING:
     from celery import Celery
 
-    from celery_singleton_beat import Timetable
+    from celery_singleton_beat.adapters.timetable import Timetable
     from celery_singleton_beat.operate.reading import Reading
 
 __all__ = [
@@ -152,7 +152,7 @@ def the_reading() -> Reading:
 
 def the_timetable() -> Timetable:
     """Give the stored timetable of that app."""
-    from celery_singleton_beat import Timetable  # noqa: PLC0415  not for --help
+    from celery_singleton_beat.adapters.timetable import Timetable  # noqa: PLC0415  not for --help
 
     return Timetable(the_app())
 

@@ -126,7 +126,7 @@ class Reading:
         times = self._times()
         if name in self.config.names:
             (row,) = self._config_rows(times, [name])
-            (slot,) = self._store.slots([name]).slots
+            (slot,) = self._store.slots([name], set_aside=False).slots
             timing = self.config.timings.get(name)
             found: list[int] = []
             if row.is_on and timing is not None and slot is not None:
@@ -226,9 +226,10 @@ class Reading:
 
     def _config_rows(self, times: Times, names: list[str] | None = None) -> Iterator[EntryRow]:
         wanted = list(self.config.names) if names is None else names
-        slots = self._store.slots(wanted).slots
-        for name, slot in zip(wanted, slots, strict=True):
-            yield config_row(self.config, name, slot, times)
+        answer = self._store.slots(wanted, set_aside=False)
+        for name, slot in zip(wanted, answer.slots, strict=True):
+            is_damaged = name in answer.unreadable
+            yield config_row(self.config, name, slot, times, is_damaged=is_damaged)
 
     def _stored_rows(self, names: list[str], times: Times) -> Iterator[EntryRow]:
         found = list(self._engine.kept(names))

@@ -250,3 +250,41 @@ def test_times_are_understood_and_shown_in_utc(line: CommandLine, replica: Repli
     assert asked["start"] == "2026-01-01T08:00:00+00:00"
     assert asked["count"] == 3
     assert at("2026-01-03 08:00").isoformat() == asked["end"]
+
+
+def test_looking_at_a_damaged_record_leaves_it_for_a_beat_to_heal(
+    make_replica: Callable[..., Replica],
+) -> None:
+    replica = make_replica(FakeClock(ms(MONDAY)), {"nightly": SCHEDULE["nightly"]})
+    replica.client.hset("{csb:shop}:slots", "nightly", "damaged")
+    line = CommandLine(replica.app)
+
+    row, shown = line.data("entries")[0], line("show", "nightly")
+    replica.sent_at("2026-03-03 02:00")
+    healed = line.data("show", "nightly")
+
+    assert row["state"] == "unusable"
+    assert "its record in the store is damaged" in shown
+    assert healed["state"] == "on"
+    assert healed["next_at"] == "2026-03-04T02:00:00+00:00"
+
+
+def test_a_mistyped_name_is_told_from_one_of_which_nothing_happened(
+    line: CommandLine, replica: Replica
+) -> None:
+    replica.timetable.put(daily())
+
+    assert line.data("history", "daily") == []
+    assert line.data("stats", "daily")["facts"] == {}
+    for command in ("history", "stats"):
+        assert "there is no entry 'dayly'" in line.refused(command, "dayly")
+
+
+def test_replicas_tell_versions_and_how_far_their_clocks_are_off(line: CommandLine) -> None:
+    (replica,) = line.data("replicas")
+
+    assert replica["is_alive"]
+    assert replica["governs"]
+    assert "celery" in replica["info"]["versions"]
+    assert f"celery {replica['info']['versions']['celery']}" in line("replicas")
+    assert "behind" in line("replicas") or "ahead" in line("replicas")  # the test's clock

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from celery_singleton_beat.errors import RevisionConflict
 from celery_singleton_beat.operate.completion import complete_entry
 from celery_singleton_beat.operate.given import (
     FIELD_NAMES,
@@ -31,7 +32,7 @@ from celery_singleton_beat.operate.output import (
 from celery_singleton_beat.operate.stored_names import see_that_it_is_stored
 
 if TYPE_CHECKING:
-    from celery_singleton_beat import Entry
+    from celery_singleton_beat.adapters.entry import Entry
 
 _queued = click.option(
     "--cancel-queued", is_flag=True, help="Let nothing begin that is queued by its earlier state."
@@ -70,7 +71,7 @@ def add(
     WHEN is a number of seconds, a cron expression, an RRULE, or a time (once). The
     entry is due from now on; storing it fires nothing. Beats hear of it at once.
     """
-    from celery_singleton_beat import Entry, RevisionConflict  # noqa: PLC0415  not for --help
+    from celery_singleton_beat.adapters.entry import Entry  # noqa: PLC0415  not for --help
 
     given = given_fields(options)
     entry = Entry(name, task, recurrence_of(when), enabled=not disabled, **given)
@@ -158,7 +159,7 @@ def _tell(name: str, revision: int) -> None:
 
 
 def _defaults(clear: tuple[str, ...]) -> dict[str, Any]:
-    from celery_singleton_beat import Entry  # noqa: PLC0415  as above
+    from celery_singleton_beat.adapters.entry import Entry  # noqa: PLC0415  as above
 
     cleared = {name.replace("-", "_") for name in clear}
     return {

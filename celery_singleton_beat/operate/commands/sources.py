@@ -21,7 +21,7 @@ from celery_singleton_beat.operate.output import (
 )
 
 if TYPE_CHECKING:
-    from celery_singleton_beat import Report
+    from celery_singleton_beat.engine.report import Report
 
 _dry_run = click.option("--dry-run", is_flag=True, help="Change nothing; tell what would be done.")
 
