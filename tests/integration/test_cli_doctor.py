@@ -7,8 +7,10 @@ import socket
 
 import pytest
 from celery import Celery
+from click.testing import CliRunner
 
 from celery_singleton_beat import SingletonScheduler
+from celery_singleton_beat.__main__ import main
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.operate.doctor.checks import CHECKS
 from celery_singleton_beat.protocol.about import About
@@ -131,3 +133,15 @@ def test_a_store_that_is_away_is_let_pass_only_where_it_is_to(nowhere: CommandLi
     nowhere.refused("health", "--here")
 
     assert "let pass" in nowhere("health", "--here", "--tolerate-outage")
+
+
+@pytest.mark.usefixtures("beat")
+def test_with_the_stores_url_alone_the_doctor_says_what_it_cannot_know(redis_url: str) -> None:
+    """S0-31."""
+    result = CliRunner().invoke(main, ["--redis-url", redis_url, "doctor", "--json"])
+
+    found = {one["check"]: one for one in json.loads(result.stdout)}
+    unknown = {name for name, one in found.items() if one["verdict"] == "unknown"}
+    assert {"broker", "settings", "beat-scheduler", "workers-answer", "tasks-known"} <= unknown
+    assert found["beat-alive"]["verdict"] == found["same-configuration"]["verdict"] == "ok"
+    assert result.exit_code == 0

@@ -98,6 +98,7 @@ HELD = HeldKey(
 )
 WELL = Facts(
     command="celery -A shop singleton",
+    celery="celery -A shop",
     app="shop",
     here=About("ops-1", 7, BROKER, VERSIONS, ahead_ms=0),
     address="redis://store:6379/0",

@@ -21,6 +21,7 @@ _COLOURS: Final[dict[str, dict[str, Any]]] = {
 }
 _ORDER: Final = tuple(_COLOURS)
 _WIDTH: Final = 7
+_BY_URL: Final = "python -m celery_singleton_beat --redis-url URL"
 
 
 @command("doctor", examples="doctor\ndoctor --strict --json\ndoctor --only store-eviction")
@@ -56,7 +57,15 @@ def doctor(
         if name not in names:
             msg = f"there is no check {name!r}. There are: {', '.join(names)}"
             raise click.BadParameter(msg, param_hint="--only")
-    facts = gather(the_app(), command=_called(), timeout_seconds=timeout)
+    has_app = "redis_url" not in ctx.find_root().params  # else that is all there is
+    celery = _called()
+    facts = gather(
+        the_app(),
+        command=f"{celery} singleton" if has_app else _BY_URL,
+        celery=celery,
+        has_app=has_app,
+        timeout_seconds=timeout,
+    )
     found = [one for one in diagnose(facts) if not only or one.check in only]
     if is_json():
         print_json([one.to_data() for one in found])
@@ -104,11 +113,11 @@ def _tell_unknown(found: list[Diagnosis]) -> None:
 
 
 def _called() -> str:
-    """Tell how our commands are called here, for the commands that are told as a way out."""
+    """Tell how Celery is called here, for the commands that are told as a way out."""
     words = sys.argv[1:]
     for at, word in enumerate(words):
         if word in ("-A", "--app") and at + 1 < len(words):
-            return f"celery -A {words[at + 1]} singleton"
+            return f"celery -A {words[at + 1]}"
         if word.startswith("--app="):
-            return f"celery -A {word.removeprefix('--app=')} singleton"
-    return "celery -A APP singleton"
+            return f"celery -A {word.removeprefix('--app=')}"
+    return "celery -A APP"

@@ -31,7 +31,7 @@ def _beat_alive(facts: Facts) -> Finding:
     if names:
         return ok(f"{len(names)} alive: {some(names)}")
     silent = [f"{r.name}, silent since {duration(r.silent_ms)}" for r in fleet.replicas]
-    start = f"{facts.command.removesuffix(' singleton')} beat"
+    start = f"{facts.celery} beat"
     if not _is_ours(facts.scheduler):
         start += " -S singleton"
     elsewhere = [one.prefix for one in _same_app(facts)]
@@ -110,12 +110,12 @@ def _same_configuration(facts: Facts) -> Finding:
             "release (replicas tells which)",
             *behind,
         )
-    if fleet.governor != fleet.own:
+    if facts.has_app and fleet.governor != fleet.own:
         return warning(
             "the beats have another beat_schedule than this app here",
             "restart the beats with this release, or run this command with theirs",
         )
-    return ok("all beats, and this app here, have the same timetable")
+    return ok(f"all beats{', and this app here,' if facts.has_app else ''} have the same timetable")
 
 
 def _lag(facts: Facts) -> Finding:
@@ -196,6 +196,7 @@ CHECKS: Final = (
         "`beat_scheduler` is ours, so that no beat runs on its own.",
         '`beat_scheduler = "celery_singleton_beat:SingletonScheduler"`',
         _scheduler,
+        ("has_app",),
     ),
     Check(
         "lag",

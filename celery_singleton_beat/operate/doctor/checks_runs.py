@@ -38,7 +38,7 @@ def _workers_answer(facts: Facts) -> Finding:
     if workers:
         return ok(f"{many(len(workers), 'worker')} answered: {some([one.name for one in workers])}")
     cure = (
-        f"start one: {facts.command.removesuffix(' singleton')} worker; does it use this broker "
+        f"start one: {facts.celery} worker; does it use this broker "
         f"({facts.here.broker})? Give it longer with --timeout"
     )
     since = facts.now_ms - _LATELY_MS if facts.fleet else 0
@@ -237,6 +237,7 @@ def _workers(facts: Facts) -> tuple[Worker, ...]:
 
 
 _WORKERS: Final = ("workers",)
+_APP: Final = ("has_app",)
 
 CHECKS: Final = (
     Check(
@@ -258,18 +259,21 @@ CHECKS: Final = (
         "The settings in force that are not defaults; workers have the same as this process.",
         "One configuration for all processes.",
         _settings_in_force,
+        _APP,
     ),
     Check(
         "store-outage",
         "What runs do while the store is away: not run unlocked.",
         '`singleton_beat_on_store_outage = "retry"`',
         _outage_policy,
+        _APP,
     ),
     Check(
         "lock-keys",
         "No two tasks have the same `lock_key`, in this app and in what workers tell.",
         "A `lock_key` for each, or none.",
         _lock_keys,
+        _APP,
     ),
     Check(
         "lock-ttl",
@@ -277,7 +281,7 @@ CHECKS: Final = (
         "pause loses it. A TTL need not cover a run: it is renewed.",
         "`singleton_beat_lock_ttl = 30`, or more where a worker pauses for longer.",
         _lock_ttl,
-        ("counts",),
+        ("has_app", "counts"),
     ),
     Check(
         "visibility-timeout",
@@ -285,6 +289,7 @@ CHECKS: Final = (
         "messages of SingletonTasks that run.",
         '`broker_transport_options = {"visibility_timeout": …}`',
         _visibility,
+        _APP,
     ),
     Check(
         "contention",

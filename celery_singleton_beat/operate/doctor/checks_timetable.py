@@ -165,6 +165,7 @@ CHECKS: Final = (
         "The broker answers.",
         "Start it, correct `broker_url`.",
         _broker,
+        ("has_app",),
     ),
     Check(
         "entries-usable",

@@ -69,16 +69,20 @@ class Worker:
 class Facts:
     """What is known of a deployment. None: it could not be found out, and ``untold`` says why.
 
-    ``command`` is how commands are called here. ``here`` is this very process and
-    ``scheduler`` what beats of this app run if nothing else is said.
+    ``command`` is how our commands are called here, and ``celery`` how Celery's are.
+    ``here`` is this very process, ``scheduler`` what beats of this app run if nothing
+    else is said. ``has_app`` is None where only the store's URL is known: then nothing
+    can be said of what the application configures.
     """
 
     command: str
+    celery: str
     app: str
     here: About
     address: str
     prefix: str
     settings: Settings
+    has_app: bool | None = True
     is_in_memory: bool = False
     scheduler: str = ""
     round_trip_ms: float | None = None

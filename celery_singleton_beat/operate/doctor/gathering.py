@@ -34,13 +34,22 @@ _MOST_KEYS: Final = 500
 _MOST_TENANTS: Final = 1_000
 _MOST_FACTS: Final = 2_000
 _USUAL: Final = 0.99
+_ONLY_URL: Final = "no more than the store's URL is known here: ask with -A"
 _T = TypeVar("_T")
 
 
-def gather(app: Celery, *, command: str, timeout_seconds: float = 2.0) -> Facts:
+def gather(
+    app: Celery,
+    *,
+    command: str,
+    celery: str,
+    has_app: bool = True,
+    timeout_seconds: float = 2.0,
+) -> Facts:
     """Gather what can be found out about an app's deployment, in some seconds.
 
     Nothing of it is changed. Workers and broker are waited for as long as is said.
+    Without ``has_app`` the app only stands for one of which no more is known than its store.
 
     Raises:
         ConfigurationError: a setting is wrong, or no store is configured.
@@ -49,6 +58,8 @@ def gather(app: Celery, *, command: str, timeout_seconds: float = 2.0) -> Facts:
     here = about_process(app)
     facts = Facts(
         command=command,
+        celery=celery,
+        has_app=has_app or None,
         app=extension.app_name,
         here=here,
         address=extension.address,
@@ -62,6 +73,9 @@ def gather(app: Celery, *, command: str, timeout_seconds: float = 2.0) -> Facts:
     facts = _of_store(facts, extension, asking)
     if facts.round_trip_ms is not None:
         facts = _of_timetable(facts, Reading(app), extension.store, asking)
+    if not has_app:
+        asking.untold |= dict.fromkeys(("has_app", "workers"), _ONLY_URL)
+        return replace(facts, untold=asking.untold)
     facts = replace(facts, **ask_broker(app, timeout_seconds))
     if facts.broker_error:
         asking.untold["workers"] = "the broker does not answer"
