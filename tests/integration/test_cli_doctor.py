@@ -145,3 +145,17 @@ def test_with_the_stores_url_alone_the_doctor_says_what_it_cannot_know(redis_url
     assert {"broker", "settings", "beat-scheduler", "workers-answer", "tasks-known"} <= unknown
     assert found["beat-alive"]["verdict"] == found["same-configuration"]["verdict"] == "ok"
     assert result.exit_code == 0
+
+
+@pytest.mark.usefixtures("beat")
+def test_two_apps_under_one_prefix_are_told_apart(redis_url: str) -> None:
+    """S0-42..44: one prefix for each app."""
+    other = Celery("warehouse", broker=redis_url, set_as_current=False)
+    other.conf.update(singleton_beat_redis_url=redis_url, singleton_beat_key_prefix="{csb:shop}")
+
+    result = CommandLine(other).run("doctor", "--json", "--only", "store-ours", *QUICK)
+
+    (found,) = json.loads(result.stdout)
+    assert "'shop'" in found["found"]
+    assert "singleton_beat_key_prefix" in found["cure"]
+    assert result.exit_code == 1

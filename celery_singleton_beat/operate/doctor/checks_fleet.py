@@ -44,6 +44,11 @@ def _beat_alive(facts: Facts) -> Finding:
 
 
 def _scheduler(facts: Facts) -> Finding:
+    if facts.settings.dry_run:
+        return warning(
+            "beats with these settings are dry runs: they claim and send nothing",
+            "singleton_beat_dry_run = False",
+        )
     if _is_ours(facts.scheduler):
         return ok(f"beat_scheduler is {facts.scheduler}")
     found = f"beat_scheduler is {facts.scheduler}: a beat started without -S singleton runs alone"
@@ -91,8 +96,9 @@ def _same_database(facts: Facts) -> Finding:
     if listeners > alive:
         return problem(
             f"{listeners} beats listen under {facts.prefix} on this server, and {alive} report "
-            "here: the others use another database number, or have just started",
-            f"one singleton_beat_redis_url for all ({facts.address}); look again in a minute",
+            "here: the others use another database number, hang, or have just started",
+            f"one singleton_beat_redis_url for all ({facts.address}); look again in a minute, and "
+            "restart what hangs",
         )
     return ok(f"no beat listens under {facts.prefix} that does not report here")
 
@@ -193,7 +199,7 @@ CHECKS: Final = (
     ),
     Check(
         "beat-scheduler",
-        "`beat_scheduler` is ours, so that no beat runs on its own.",
+        "`beat_scheduler` is ours, so that no beat runs on its own; and no dry run.",
         '`beat_scheduler = "celery_singleton_beat:SingletonScheduler"`',
         _scheduler,
         ("has_app",),

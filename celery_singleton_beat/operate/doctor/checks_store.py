@@ -63,6 +63,16 @@ def _shared(facts: Facts) -> Finding:
     return ok("all processes that name it share it")
 
 
+def _ours(facts: Facts) -> Finding:
+    if facts.refusal:
+        cure = (
+            "another singleton_beat_key_prefix for one of the two apps; the newest release for "
+            "all processes; for a foreign key, find who writes it"
+        )
+        return problem(facts.refusal, cure)
+    return ok(f"what is under {facts.prefix} is app {facts.app!r}'s, and can be read")
+
+
 def _version(facts: Facts) -> Finding:
     server = _server(facts)
     if not server.version:
@@ -233,6 +243,13 @@ CHECKS: Final = (
         "The store is one that processes share, not `memory://`.",
         "Set `singleton_beat_redis_url`.",
         _shared,
+    ),
+    Check(
+        "store-ours",
+        "What is under the prefix is this app's, of no newer release, and in no key foreign.",
+        "Another `singleton_beat_key_prefix`; the newest release for all processes.",
+        _ours,
+        ("round_trip_ms",),
     ),
     Check(
         "store-role",

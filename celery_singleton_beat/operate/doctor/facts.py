@@ -72,7 +72,8 @@ class Facts:
     ``command`` is how our commands are called here, and ``celery`` how Celery's are.
     ``here`` is this very process, ``scheduler`` what beats of this app run if nothing
     else is said. ``has_app`` is None where only the store's URL is known: then nothing
-    can be said of what the application configures.
+    can be said of what the application configures. ``refusal`` is why the store, which
+    answers, is not ours to use.
     """
 
     command: str
@@ -86,6 +87,7 @@ class Facts:
     is_in_memory: bool = False
     scheduler: str = ""
     round_trip_ms: float | None = None
+    refusal: str = ""
     server: Server | None = None
     fleet: FleetView | None = None
     replicas: Mapping[str, About] = field(default_factory=dict)

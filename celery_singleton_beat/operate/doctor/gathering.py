@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from celery_singleton_beat.adapters.about import about_process
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.ticket import is_singleton
-from celery_singleton_beat.errors import ConfigurationError, SingletonBeatError
+from celery_singleton_beat.errors import (
+    ConfigurationError,
+    ForeignStore,
+    SingletonBeatError,
+    StoreCorrupt,
+    StoreTooNew,
+)
 from celery_singleton_beat.operate.doctor.asking_workers import ask_broker, ask_workers
 from celery_singleton_beat.operate.doctor.facts import Facts, HeldKey
 from celery_singleton_beat.operate.fleet_view import FleetView
@@ -90,13 +96,16 @@ class _Asking:
 
     def __init__(self) -> None:
         self.untold: dict[str, str] = {}
+        self.refusal = ""
 
     def of(self, name: str, ask: Callable[[], _T]) -> _T | None:
         try:
             return ask()
+        except (ForeignStore, StoreTooNew, StoreCorrupt) as error:
+            self.refusal = self.untold[name] = str(error)
         except Exception as error:  # noqa: BLE001  # why is what is told
             self.untold[name] = str(error) or type(error).__name__
-            return None
+        return None
 
 
 def _of_store(facts: Facts, extension: Extension, asking: _Asking) -> Facts:
@@ -135,8 +144,10 @@ def _of_timetable(facts: Facts, reading: Reading, store: Store, asking: _Asking)
     counts, by_key = found if found is not None else (None, {})
     rows = asking.of("entries", lambda: list(islice(reading.entries(), _MOST_ENTRIES + 1)))
     history = asking.of("history", lambda: tuple(store.history(_MOST_FACTS)))
+    locks = asking.of("locks", lambda: _held_keys(store, by_key, facts.here.host))
     return replace(
         facts,
+        refusal=asking.refusal,
         fleet=fleet,
         replicas=_replicas(fleet),
         entries=None if rows is None else tuple(rows[:_MOST_ENTRIES]),
@@ -145,7 +156,7 @@ def _of_timetable(facts: Facts, reading: Reading, store: Store, asking: _Asking)
         history=history,
         counts=counts,
         by_key=by_key,
-        locks=asking.of("locks", lambda: _held_keys(store, by_key, facts.here.host)),
+        locks=locks,
     )
 
 
