@@ -190,9 +190,10 @@ def _rights(facts: Facts) -> Finding:
         return ok(f"{user} may give every command that is needed{more}")
     told = sorted({text.removeprefix("ERR ") for text in refused.values()})
     wanted = " ".join(f"+{command.lower()}" for command in sorted(refused))
+    channel = f" &{facts.prefix}:*" if refused.keys() & {"PUBLISH", "SUBSCRIBE"} else ""
     cure = (
-        f"ACL SETUSER {server.user or 'USER'} ~{facts.prefix}:* &{facts.prefix}:* +evalsha "
-        f"+script|load {wanted}"
+        f"ACL SETUSER {server.user or 'USER'} ~{facts.prefix}:*{channel} +evalsha +script|load "
+        f"{wanted}"
     )
     names = ", ".join(sorted(refused))
     if refused.keys() <= _FOR_COMFORT:
