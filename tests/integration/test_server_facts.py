@@ -82,7 +82,7 @@ def test_commands_that_a_user_may_not_give_are_named(
     server = store_at(url.replace("//", "//beat:secret@")).server()
 
     assert set(server.refused) == {"XADD"}
-    assert server.user == "beat"
+    assert server.user in ("beat", None)  # Redis 6.2 tells it only to an administrator
     assert {"INFO", "CONFIG GET save"} <= set(server.untold)
     assert (server.policy, server.role, server.product) == (None, None, "")
 
