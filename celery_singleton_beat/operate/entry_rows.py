@@ -92,6 +92,11 @@ class EntryRow:
         return self.state == "on"
 
     @property
+    def is_to_come(self) -> bool:
+        """Whether it is dispatched, or will be by a beat that takes it on."""
+        return self.state in ("on", "not planned")
+
+    @property
     def is_overdue(self) -> bool:
         return self.late_ms > OVERDUE_MS
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from celery_singleton_beat import TenantLimits
+from celery_singleton_beat import StoreUnavailable, TenantLimits
 from celery_singleton_beat.testing import FakeClock
 from tests.integration.command_line import CommandLine
 from tests.integration.stored import at, daily, ms
@@ -102,6 +102,52 @@ def test_what_was_changed_since_is_as_it_was_again_and_what_is_new_stays(
     assert "new" in names
     after["entries"] = [of for of in after["entries"] if of["definition"]["name"] != "new"]
     assert after == before
+
+
+def test_limits_of_now_do_not_keep_out_what_a_tenant_had(
+    line: CommandLine, replica: Replica
+) -> None:
+    fill(replica)
+    before, document = state(line), line("export")
+    for name in ("acme:a", "acme:b", "globex:a"):
+        replica.timetable.remove(name)
+    data = json.loads(document)
+    replica.timetable.set_limits("globex", TenantLimits(0, None, None))
+    data["tenants"] = [of for of in data["tenants"] if of["name"] == "acme"]
+
+    line("restore", "-", given=json.dumps(data))
+
+    after = state(line)
+    assert after["entries"] == before["entries"]
+    limits = {tenant["name"]: tenant["limits"] for tenant in after["tenants"]}
+    assert limits["acme"]["max_entries"] == 1
+    assert limits["globex"]["max_entries"] == 0  # the document does not tell of it
+
+
+def test_a_restore_that_breaks_off_leaves_the_limits_and_is_finished_by_another(
+    line: CommandLine, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(replica)
+    before, document = state(line), line("export")
+    for known in list(replica.timetable.entries()):
+        replica.timetable.remove(known.name)
+    real, answers = replica.store.put, iter([True, False])
+
+    def put(puts: Any, quota: Any) -> Any:
+        if next(answers, True):
+            return real(puts, quota)
+        raise StoreUnavailable("the store went away")
+
+    monkeypatch.setattr(replica.store, "put", put)
+    told = line.refused("restore", "-", given=document)
+    limits = replica.timetable.limits("acme")
+    held_back = {known.name: known for known in replica.timetable.entries()}
+    line("restore", "-", given=document)
+
+    assert "the store went away" in told
+    assert limits == TenantLimits(1, 60, 9)
+    assert not any(known.entry.enabled and not known.is_paused for known in held_back.values())
+    assert state(line) == before
 
 
 def test_a_dry_run_tells_the_same_and_changes_nothing(line: CommandLine, replica: Replica) -> None:

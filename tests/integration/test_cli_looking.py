@@ -288,3 +288,18 @@ def test_replicas_tell_versions_and_how_far_their_clocks_are_off(line: CommandLi
     assert "celery" in replica["info"]["versions"]
     assert f"celery {replica['info']['versions']['celery']}" in line("replicas")
     assert "behind" in line("replicas") or "ahead" in line("replicas")  # the test's clock
+
+
+def test_a_schedule_that_no_beat_knows_yet_can_be_previewed(
+    make_replica: Callable[..., Replica],
+) -> None:
+    replica = make_replica(FakeClock(ms(MONDAY)), {"nightly": SCHEDULE["nightly"]})
+    replica.client.flushdb()
+    line = CommandLine(replica.app)
+
+    rows, shown = line.data("preview", "--days", "2"), line.data("show", "nightly", "--next", "2")
+
+    assert shown["state"] == "not planned"
+    scheduled = ["2026-03-03T02:00:00+00:00", "2026-03-04T02:00:00+00:00"]
+    assert [row["scheduled"] for row in rows] == scheduled
+    assert [run["scheduled"] for run in shown["next_runs"]] == scheduled

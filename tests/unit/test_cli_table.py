@@ -27,6 +27,10 @@ OURS = "celery_singleton_beat.operate."
 HEAVY = ["redis", "rich", "starlette", "jinja2", "uvicorn", "prometheus_client"]
 
 
+def is_file(word: str) -> bool:
+    return word.startswith("/") or word.endswith(".json")
+
+
 def loaded_after(code: str) -> list[str]:
     """The modules that a new interpreter has loaded when it has run this."""
     program = f"{code}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
@@ -81,14 +85,12 @@ def test_a_command_is_what_the_table_says_and_has_json_help_and_examples(
         for example in getattr(command_of(name, module), "examples", ())
     ],
 )
-def test_an_example_is_understood(
-    name: str, example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    first, *words = shlex.split(example.partition(" < ")[0].partition(" > ")[0])
+def test_an_example_is_understood(name: str, example: str, tmp_path: Path) -> None:
+    first, *given = shlex.split(example.partition(" < ")[0].partition(" > ")[0])
+    words = [str(tmp_path / Path(word).name) if is_file(word) else word for word in given]
     for word in words:
-        if word.endswith(".json"):
-            (tmp_path / word).write_text("[]")
+        if is_file(word):
+            Path(word).write_text("[]", encoding="utf-8")
 
     command = command_of(name, {row[0]: row[1] for row in COMMANDS}[name])
     context = command.make_context(name, words)

@@ -37,7 +37,7 @@ def status() -> None:
     fleet = reading.fleet()
     if reading.extension.is_in_memory:
         note("The store is memory://, which each process has for itself: this is an empty one.")
-    record(_pairs(fleet, has_own=bool(reading.config.names)), fleet.to_data())
+    record(_pairs(fleet, len(reading.config.timings)), fleet.to_data())
 
 
 @command("replicas", examples="replicas\nreplicas --json")
@@ -85,13 +85,15 @@ def _clock(ahead_ms: int | None) -> Cell:
     return Cell(f"{duration(abs(ahead_ms))} {side}", "warning")
 
 
-def _pairs(fleet: FleetView, *, has_own: bool) -> Iterator[tuple[str, Value]]:
+def _pairs(fleet: FleetView, own: int) -> Iterator[tuple[str, Value]]:
     yield "store", f"{fleet.store} prefix {fleet.prefix} app {fleet.app}"
     yield "time there", f"{moment(fleet.now)} UTC"
     yield "replicas", _replicas(fleet)
-    yield "governs", _governs(fleet, has_own=has_own)
+    yield "governs", _governs(fleet, has_own=own > 0)
     yield "dispatching", _dispatching(fleet)
-    stored = f"{fleet.planned} of beat_schedule, {fleet.stored} stored"
+    # What was taken out of a configuration keeps its record, in case it comes back.
+    configured = own if fleet.governor == fleet.own else fleet.planned
+    stored = f"{configured} of beat_schedule, {fleet.stored} stored"
     yield "entries", stored + (f" of {fleet.tenants} tenants" if fleet.tenants else "")
     yield (
         "runs",
