@@ -54,6 +54,8 @@ class RedisServer(RedisScripts):
 
     def server(self) -> Server:
         asked = _Questions(self._wire)
+        # Before we listen ourselves, to see whether that is allowed.
+        listeners = asked.listeners(self.keys.wake)
         info = _info(asked.answer("INFO", "INFO"))
         config = {
             name: asked.setting(name)
@@ -80,7 +82,7 @@ class RedisServer(RedisScripts):
             set_aside=asked.answer("what was set aside", "HLEN", self.keys.aside),
             user=asked.answer("ACL WHOAMI", "ACL", "WHOAMI"),
             refused=self._refused(),
-            listeners=asked.listeners(self.keys.wake),
+            listeners=listeners,
             neighbours=self._neighbours(asked),
             untold=asked.untold,
         )
