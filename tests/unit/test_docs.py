@@ -268,4 +268,4 @@ def test_an_acl_user_may_do_what_the_scripts_do_and_nothing_else() -> None:
 
     allowed = set(re.findall(r"\+([a-z]+)", block))
 
-    assert allowed == called | {"evalsha", "script", "select", "ping"}
+    assert allowed == called | {"evalsha", "script", "select", "ping", "subscribe"}
