@@ -1,0 +1,385 @@
+"""The timeline's geometry: facts and plans become lanes, with marks at percentages of a window.
+
+Nothing here knows of pages. A mark has a shape (``kind``), a place, and a text
+that says all that the shape means.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from celery_singleton_beat.operate.dashboard.runs import (
+    DIED,
+    QUEUED,
+    RUNNING,
+    Body,
+    Run,
+    overlaps_of,
+    rows_of,
+    runs_of,
+)
+from celery_singleton_beat.operate.dashboard.words import counted, duration
+from celery_singleton_beat.protocol.history import Fact
+
+MOST_RUNS: Final = 90
+"""So many runs are drawn one by one in a lane; of more, those that are near become one mark."""
+
+CELLS: Final = 72
+"""Into so many cells a window is parted where runs are drawn together."""
+
+MOST_PLANNED: Final = 60
+MOST_ROWS: Final = 4
+LEAST_WIDTH: Final = 0.4
+LABEL_WIDTH: Final = 3.2
+
+TROUBLE: Final = ("failed", "lost", "died", "given up", "dispatch_failed", "refused", "discarded")
+"""What a person should look at, the shapes of which stand out."""
+
+LEFT_OUT: Final = ("skipped", "spent", "cancelled", "superseded")
+AGAIN: Final = ("rerun", "published_again", "retrying", "interrupted")
+
+_AS_TEXT: Final = {
+    "spent": "had its run of the interval",
+    "published_again": "published again",
+    "dispatch_failed": "could not be sent",
+    "superseded": "passed over",
+    DIED: "worker died",
+    "lost": "lease lost",
+    "rerun": "run again",
+}
+
+
+class Window(NamedTuple):
+    """What is looked at: from, until, and what time it is."""
+
+    from_ms: int
+    until_ms: int
+    now_ms: int
+
+    def x(self, at_ms: int) -> float:
+        """Where a time is, in percent of the width; what is outside is at the edge."""
+        share = (at_ms - self.from_ms) / max(self.until_ms - self.from_ms, 1)
+        return round(100 * min(max(share, 0.0), 1.0), 3)
+
+    def meets(self, begin_ms: int, end_ms: int) -> bool:
+        return begin_ms < self.until_ms and end_ms >= self.from_ms
+
+
+class Bar(NamedTuple):
+    """A body that ran (or several, near each other), in a row; ``kind`` is how it ended."""
+
+    kind: str
+    x: float
+    width: float
+    row: int
+    label: str
+    title: str
+
+
+class Point(NamedTuple):
+    """Something that happened, or is to come, at one moment."""
+
+    kind: str
+    x: float
+    row: int
+    title: str
+
+
+class Wait(NamedTuple):
+    """From the scheduled time to the begin: how late it was."""
+
+    x: float
+    width: float
+    row: int
+    title: str
+
+
+class Overlap(NamedTuple):
+    """More than one run of the entry at once."""
+
+    x: float
+    width: float
+    title: str
+
+
+class Note(NamedTuple):
+    """A piece of a lane's summary, and how much it matters: ``plain``, ``notice`` or ``bad``."""
+
+    text: str
+    weight: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One entry's line."""
+
+    name: str
+    rows: int = 1
+    bars: tuple[Bar, ...] = ()
+    points: tuple[Point, ...] = ()
+    waits: tuple[Wait, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
+    summary: tuple[Note, ...] = ()
+    runs: tuple[Run, ...] = ()
+
+    @property
+    def has_trouble(self) -> bool:
+        return any(note.weight == "bad" for note in self.summary)
+
+
+@dataclass(slots=True)
+class Names:
+    """Short names of dispatchers (1, 2 …) and workers (A, B …), as bars bear them."""
+
+    dispatchers: dict[str, str] = field(default_factory=dict)
+    workers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, runs: Iterable[Run]) -> Names:
+        runs = list(runs)
+        beats = sorted({run.dispatcher for run in runs if run.dispatcher})
+        workers = sorted({body.by for run in runs for body in run.bodies if body.by})
+        return cls(
+            {name: str(number) for number, name in enumerate(beats, 1)},
+            {name: _letters(number) for number, name in enumerate(workers)},
+        )
+
+    def label(self, run: Run, body: Body) -> str:
+        return self.dispatchers.get(run.dispatcher, "") + self.workers.get(body.by, "")
+
+
+Clock = Callable[[int], str]
+
+
+def lanes_of(
+    facts: Sequence[Fact], planned: Mapping[str, Sequence[int]], window: Window, clock: Clock
+) -> tuple[list[Lane], Names]:
+    """Draw all entries that have something in the window, by name.
+
+    ``facts`` come the newest first, as from the store; ``planned`` are the times to come.
+    """
+    runs = [run for run in runs_of(facts) if window.meets(run.first_ms, _until(run, window))]
+    names = Names.of(runs)
+    of_entry: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        of_entry[run.entry].append(run)
+    others: dict[str, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        if fact.kind in {"superseded", "dispatch_failed"} and window.meets(fact.at_ms, fact.at_ms):
+            others[fact.entry].append(fact)
+    entries = sorted(of_entry.keys() | others.keys() | planned.keys())
+    drawing = _Drawing(window, names, clock)
+    return [
+        drawing.lane(name, of_entry[name], others[name], planned.get(name, ())) for name in entries
+    ], names
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    window: Window
+    names: Names
+    clock: Clock
+
+    def lane(
+        self, name: str, runs: list[Run], others: list[Fact], planned: Sequence[int]
+    ) -> Lane:
+        pairs = [(run, body) for run in runs for body in run.bodies]
+        pairs.sort(key=lambda pair: pair[1].started_ms)
+        spans = [(body.started_ms, self._end(body)) for _, body in pairs]
+        together = overlaps_of(spans)
+        rows = [min(row, MOST_ROWS - 1) for row in rows_of(spans)]
+        points = [*self._points(runs), *self._points_of(others), *self._planned(planned)]
+        if len(runs) > MOST_RUNS:
+            bars, waits = self._cells(pairs), ()
+            points = _apart(points)
+        else:
+            bars = tuple(
+                self._bar(run, body, row)
+                for (run, body), row in zip(pairs, rows, strict=True)
+                if self.window.meets(body.started_ms, self._end(body))
+            )
+            row_of = {id(body): row for (_, body), row in zip(pairs, rows, strict=True)}
+            waits = tuple(self._waits(runs, row_of))
+        depth = max((bar.row for bar in bars), default=0) + 1
+        return Lane(
+            name,
+            depth,
+            bars,
+            tuple(points),
+            waits,
+            tuple(self._overlap(span) for span in together if self.window.meets(*span)),
+            tuple(_summary(runs, others, len(together))),
+            tuple(runs),
+        )
+
+    def _end(self, body: Body) -> int:
+        return max(body.started_ms, self.window.now_ms if body.ended_ms is None else body.ended_ms)
+
+    def _bar(self, run: Run, body: Body, row: int) -> Bar:
+        x = self.window.x(body.started_ms)
+        width = max(self.window.x(self._end(body)) - x, LEAST_WIDTH)
+        label = self.names.label(run, body) if width >= LABEL_WIDTH else ""
+        return Bar(body.outcome, x, round(width, 3), row, label, self.told(run, body))
+
+    def told(self, run: Run, body: Body | None = None) -> str:
+        """A run in words: when it was due, who sent it, who ran it, how late, how it ended."""
+        due = f"due {self.clock(run.scheduled_ms)}" if run.scheduled_ms else "called by hand"
+        parts = [due + (", asked for" if run.cause else "")]
+        if run.dispatcher:
+            parts.append(f"dispatched by {run.dispatcher}")
+        if body is None:
+            return "; ".join([*parts, as_text(run.outcome)])
+        parts.append(f"ran on {body.by} from {self.clock(body.started_ms)}")
+        if run.scheduled_ms and body is run.bodies[0]:
+            parts[-1] += f" ({duration(max(body.started_ms - run.scheduled_ms, 0))} late)"
+        took = duration(self._end(body) - body.started_ms)
+        ended = f"for {took} until now" if body.ended_ms is None else f"for {took}"
+        return "; ".join([*parts, f"{as_text(body.outcome)} {ended}"])
+
+    def _cells(self, pairs: list[tuple[Run, Body]]) -> tuple[Bar, ...]:
+        width_ms = max((self.window.until_ms - self.window.from_ms) // CELLS, 1)
+        cells: dict[int, Counter[str]] = defaultdict(Counter)
+        for _, body in pairs:
+            if self.window.meets(body.started_ms, self._end(body)):
+                at = max(body.started_ms, self.window.from_ms) - self.window.from_ms
+                cells[at // width_ms][body.outcome] += 1
+        return tuple(
+            self._cell(self.window.from_ms + cell * width_ms, width_ms, outcomes)
+            for cell, outcomes in sorted(cells.items())
+        )
+
+    def _cell(self, from_ms: int, width_ms: int, outcomes: Counter[str]) -> Bar:
+        worst = next((kind for kind in TROUBLE if outcomes[kind]), "")
+        kind = worst or next((k for k in AGAIN if outcomes[k]), "") or outcomes.most_common(1)[0][0]
+        x, until = self.window.x(from_ms), self.window.x(from_ms + width_ms)
+        total = outcomes.total()
+        told = ", ".join(f"{count} {as_text(of)}" for of, count in outcomes.most_common())
+        title = (
+            f"{counted(total, 'run')} from {self.clock(from_ms)} "
+            f"to {self.clock(from_ms + width_ms)}: {told}"
+        )
+        width = round(max(until - x - 0.15, LEAST_WIDTH), 3)
+        return Bar(f"{kind} many", x, width, 0, "", title)
+
+    def _waits(self, runs: list[Run], row_of: Mapping[int, int]) -> Iterable[Wait]:
+        for run in runs:
+            if run.bodies and run.scheduled_ms and not run.cause:
+                begin_ms = run.bodies[0].started_ms
+                x = self.window.x(run.scheduled_ms)
+                width = round(self.window.x(begin_ms) - x, 3)
+                if width > LEAST_WIDTH:
+                    late = f"waited {duration(begin_ms - run.scheduled_ms)} for its begin"
+                    yield Wait(x, width, row_of[id(run.bodies[0])], late)
+
+    def _points(self, runs: list[Run]) -> list[Point]:
+        points = []
+        for run in runs:
+            for told in run.events:
+                if self.window.meets(told.at_ms, told.at_ms):
+                    by = f" by {told.by}" if told.by else ""
+                    due = self.clock(run.scheduled_ms) if run.scheduled_ms else "by hand"
+                    text = f"{as_text(told.kind)} at {self.clock(told.at_ms)}{by}; due {due}"
+                    points.append(Point(told.kind, self.window.x(told.at_ms), 0, text))
+            points += [
+                Point(b.outcome, self.window.x(self._end(b)), 0, self.told(run, b))
+                for b in run.bodies
+                if b.outcome in {"failed", DIED}
+            ]
+            if run.outcome == QUEUED and not run.bodies and run.published_ms is not None:
+                points.append(Point(QUEUED, self.window.x(run.first_ms), 0, self.told(run)))
+        return points
+
+    def _points_of(self, others: list[Fact]) -> list[Point]:
+        return [
+            Point(
+                fact.kind,
+                self.window.x(fact.scheduled_ms or fact.at_ms),
+                0,
+                f"{as_text(fact.kind)}, due {self.clock(fact.scheduled_ms)}: {fact.note}",
+            )
+            for fact in others
+        ]
+
+    def _planned(self, planned: Sequence[int]) -> list[Point]:
+        coming = [at for at in planned if self.window.now_ms - 1000 <= at < self.window.until_ms]
+        return [
+            Point("planned", self.window.x(at), 0, f"to come at {self.clock(at)}")
+            for at in coming[:MOST_PLANNED]
+        ]
+
+    def _overlap(self, span: tuple[int, int]) -> Overlap:
+        x = self.window.x(span[0])
+        width = max(self.window.x(span[1]) - x, LEAST_WIDTH)
+        told = f"more than one run at once from {self.clock(span[0])} for "
+        return Overlap(x, round(width, 3), told + duration(span[1] - span[0]))
+
+
+def as_text(kind: str) -> str:
+    """A kind of fact, or an outcome, in words."""
+    return _AS_TEXT.get(kind, kind.replace("_", " "))
+
+
+def ticks(window: Window, most: int = 12) -> list[int]:
+    """Round times to write along a window."""
+    span_ms = window.until_ms - window.from_ms
+    for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440):
+        step_ms = minutes * 60_000
+        if span_ms / step_ms <= most:
+            break
+    first = -(-window.from_ms // step_ms) * step_ms
+    return list(range(first, window.until_ms, step_ms))
+
+
+def _until(run: Run, window: Window) -> int:
+    return window.now_ms if run.outcome == RUNNING else run.last_ms
+
+
+def _apart(points: list[Point]) -> list[Point]:
+    """Of equal shapes that would lie upon each other, keep the first."""
+    seen: set[tuple[str, int]] = set()
+    kept = []
+    for point in points:
+        place = (point.kind, round(point.x))
+        if place not in seen:
+            seen.add(place)
+            kept.append(point)
+    return kept
+
+
+def _summary(runs: list[Run], others: list[Fact], overlaps: int) -> Iterable[Note]:
+    """Say in words what the marks show, what matters first."""
+    counts = Counter(body.outcome for run in runs for body in run.bodies)
+    counts.update(
+        told.kind for run in runs for told in run.events if told.kind != "lost"
+    )
+    counts.update(fact.kind for fact in others)
+    for kind in TROUBLE:
+        if counts[kind]:
+            yield Note(f"{counts[kind]} {as_text(kind)}", "bad")
+    if overlaps:
+        yield Note(counted(overlaps, "overlap"), "notice")
+    for kind in (*AGAIN, *LEFT_OUT):
+        if counts[kind]:
+            yield Note(f"{counts[kind]} {as_text(kind)}", "notice")
+    waiting = sum(run.outcome == QUEUED and not run.bodies for run in runs)
+    if waiting:
+        yield Note(f"{waiting} queued", "plain")
+    if counts[RUNNING]:
+        yield Note(f"{counts[RUNNING]} running", "plain")
+    if counts["succeeded"]:
+        yield Note(f"{counts['succeeded']} succeeded", "plain")
+    late = [run.began_late_ms for run in runs if run.began_late_ms is not None and not run.cause]
+    if late:
+        yield Note(f"began at most {duration(max(late))} late", "plain")
+
+
+def _letters(number: int) -> str:
+    """A, B … Z, AA, AB …"""
+    text = ""
+    while number >= 0:
+        text = chr(ord("A") + number % 26) + text
+        number = number // 26 - 1
+    return text
