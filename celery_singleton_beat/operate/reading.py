@@ -1,0 +1,177 @@
+"""The read model: what an app's beats and entries are now, as the CLI and the dashboard show it.
+
+Everything here reads; nothing is changed in the store. Each answer is data of its
+own, with ``to_data()`` for JSON. Times are aware datetimes in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from celery_singleton_beat.adapters.entries import defaults_of
+from celery_singleton_beat.adapters.extension import Extension, extension_of
+from celery_singleton_beat.engine.timetable import TimetableEngine
+from celery_singleton_beat.errors import EntryError, UnknownEntry
+from celery_singleton_beat.operate.config_entries import ConfigEntries
+from celery_singleton_beat.operate.entry_rows import (
+    EntryDetail,
+    EntryRow,
+    Times,
+    config_row,
+    stored_row,
+)
+from celery_singleton_beat.operate.fleet_view import FleetView, fleet_view
+from celery_singleton_beat.protocol.bounds import datetime_of
+from celery_singleton_beat.protocol.definition import Entry
+from celery_singleton_beat.protocol.jitter import offset_ms
+from celery_singleton_beat.protocol.preview import upcoming
+from celery_singleton_beat.protocol.tenant import Tenant
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from celery_singleton_beat.store.timetable_port import Kept
+
+_NEXT: int = 10
+
+
+class Reading:
+    """Reads what the beats of an app do, and what is in its timetable.
+
+    Entries of the configuration are those of this process's ``beat_schedule``: whether
+    they are the ones that govern, ``fleet`` tells. Every method raises
+    ``StoreError`` when the store cannot answer, and ``ConfigurationError`` when
+    there is none to ask.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    @cached_property
+    def extension(self) -> Extension:
+        return extension_of(self._app)
+
+    @cached_property
+    def config(self) -> ConfigEntries:
+        """The entries of this process's ``beat_schedule``, read."""
+        return ConfigEntries(self._app)
+
+    def now(self) -> datetime:
+        """Tell the store's time."""
+        return datetime_of(self._store.ping())
+
+    def fleet(self) -> FleetView:
+        """Read which replicas live, which configuration governs, and how the store is."""
+        return fleet_view(self.extension, self._store.overview(), self.config.digest)
+
+    def entries(
+        self, *, tenant: str | None = None, source: str | None = None
+    ) -> Iterator[EntryRow]:
+        """Read all entries: those of ``beat_schedule`` first, then stored ones, in no order.
+
+        With a tenant or a source only theirs, which are stored ones. They are read
+        page by page, as they are asked for; what cannot be read is a row that says why.
+        """
+        times = self._times()
+        if tenant is None and source is None:
+            yield from self._config_rows(times)
+        for names in self._engine.names(tenant):
+            for row in self._stored_rows(names, times):
+                if source is None or row.source == source:
+                    yield row
+
+    def config_entries(self) -> list[EntryRow]:
+        """Read the entries of ``beat_schedule`` alone."""
+        return list(self._config_rows(self._times()))
+
+    def entry_names(self, tenant: str | None = None) -> Iterator[str]:
+        """Name all entries without reading them, those of ``beat_schedule`` first."""
+        if tenant is None:
+            yield from self.config.names
+        for names in self._engine.names(tenant):
+            yield from names
+
+    def some_entries(self, names: list[str]) -> list[EntryRow]:
+        """Read entries by their names, as `entries` does; those that are not there are left out."""
+        times = self._times()
+        rows = {row.name: row for row in self._stored_rows(names, times)}
+        wanted = [name for name in names if name in self.config.names]
+        rows |= {row.name: row for row in self._config_rows(times, wanted)}
+        return [rows[name] for name in dict.fromkeys(names) if name in rows]
+
+    def entry(self, name: str, *, count: int = _NEXT) -> EntryDetail:
+        """Read all of one entry, and its next ``count`` scheduled times.
+
+        Raises:
+            UnknownEntry: there is none of that name.
+        """
+        times = self._times()
+        if name in self.config.names:
+            (row,) = self._config_rows(times, [name])
+            (slot,) = self._store.slots([name]).slots
+            timing = self.config.timings.get(name)
+            found: list[int] = []
+            if row.is_on and timing is not None and slot is not None:
+                walk = upcoming(
+                    timing, slot, now_ms=times.now_ms, changed_ms=0, resumed_ms=times.resumed_ms
+                )
+                found = list(islice(walk, count))
+            offset = 0 if timing is None else timing.offset_ms
+            return EntryDetail(row, self.config.definition(name), _dues(found, offset))
+        for _, kept in self._engine.kept([name]):
+            return self._stored_detail(name, kept, times, count)
+        raise UnknownEntry(
+            f"there is no entry {name!r}, neither stored nor in this app's beat_schedule"
+        )
+
+    def _stored_detail(self, name: str, kept: Kept, times: Times, count: int) -> EntryDetail:
+        (row,) = self._stored_rows([name], times)
+        try:
+            entry = Entry.from_json(kept.card.definition)
+        except EntryError:
+            return EntryDetail(row, {}, ())
+        found: list[int] = []
+        if row.is_on:
+            timing = entry.timing(defaults_of(self._app, self.extension.settings))
+            found = self._engine.upcoming(kept, timing, count)
+        return EntryDetail(row, entry.to_data(), _dues(found, offset_ms(name, entry.jitter_ms)))
+
+    def _config_rows(self, times: Times, names: list[str] | None = None) -> Iterator[EntryRow]:
+        wanted = list(self.config.names) if names is None else names
+        slots = self._store.slots(wanted).slots
+        for name, slot in zip(wanted, slots, strict=True):
+            yield config_row(self.config, name, slot, times)
+
+    def _stored_rows(self, names: list[str], times: Times) -> Iterator[EntryRow]:
+        found = list(self._engine.kept(names))
+        asked = list({kept.card.tenant for _, kept in found if kept.card.tenant})
+        tenants = dict(zip(asked, self._store.tenants(asked), strict=True)) if asked else {}
+        for name, kept in found:
+            is_taken = name in self.config.names
+            tenant = tenants.get(kept.card.tenant, Tenant())
+            yield stored_row(name, kept, tenant, times, is_taken=is_taken)
+
+    def _times(self) -> Times:
+        overview = self._store.overview()
+        return Times(
+            overview.now_ms,
+            is_paused=overview.is_paused,
+            resumed_ms=overview.resumed_ms,
+            governs=overview.governor == self.config.digest,
+        )
+
+    @property
+    def _store(self) -> Any:
+        return self.extension.store
+
+    @cached_property
+    def _engine(self) -> TimetableEngine:
+        return TimetableEngine(self._store, self.extension.limits)
+
+
+def _dues(scheduled: list[int], offset: int) -> tuple[tuple[datetime, datetime], ...]:
+    return tuple((datetime_of(at_ms), datetime_of(at_ms + offset)) for at_ms in scheduled)
