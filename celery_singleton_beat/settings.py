@@ -176,6 +176,17 @@ class Settings:
         10_000,
         "How many facts of what happened to occurrences and runs are kept; 0 for none.",
     )
+    entry_history: int = setting(
+        values.Int(0),
+        100,
+        "How many facts of one entry are kept; 0 for none.",
+    )
+    statistics: int = setting(
+        values.Int(0),
+        10_000,
+        "For how many entries and lock keys what happens is counted and their facts "
+        "are kept: those to which something happened last; 0 for none.",
+    )
     on_lease_lost: OnLeaseLost = setting(
         values.choice_of(OnLeaseLost),
         "warn",

@@ -122,7 +122,7 @@ class Extension:
 
     def _new_store(self) -> Store:
         if self.is_in_memory:
-            return MemoryStore()
+            return MemoryStore(app=self.app_name)
         settings = self.settings
         options = dict(settings.redis_options or {})
         if self.store_url.startswith("sentinel"):
@@ -136,7 +136,14 @@ class Extension:
             connect_timeout_ms=settings.connect_timeout_ms,
             socket_timeout_ms=settings.socket_timeout_ms,
         )
-        return RedisStore(wire, prefix=self.prefix, app=self.app_name, history=settings.history)
+        return RedisStore(
+            wire,
+            prefix=self.prefix,
+            app=self.app_name,
+            history=settings.history,
+            entry_history=settings.entry_history,
+            statistics=settings.statistics,
+        )
 
     @property
     def instance(self) -> str:

@@ -204,7 +204,7 @@ class Work(NamedTuple):
         ]
         for missed in self.plan.missed:
             by = missed.by_ms or ("" if missed.reason is Reason.LATE else missed.reason.value)
-            note = f"{missed.last_ms}|{by}"
+            note = f"{missed.last_ms}|{by}|{missed.count}"
             told.append(Told("superseded", missed.first_ms, "", replica, note))
         if isinstance(trouble, happened.DispatchFailed):
             told.append(

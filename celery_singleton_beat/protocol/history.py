@@ -8,18 +8,20 @@ because somebody died in between. Only the last ones are kept.
 kind                   happened
 =====================  ==========================================================
 ``published``          the broker has the message
-``superseded``         catch-up left occurrences out; the note says up to which one,
-                       and which later one stands for them (or nothing: too late)
+``superseded``         occurrences were left out; the note says up to which one, which
+                       later one stands for them (or nothing: too late; or the reason),
+                       and how many they are
 ``dispatch_failed``    the entry could not be sent; the note says why
 ``published_again``    nobody had begun it by its start deadline
 ``asked``              somebody asked for a run or a backfill; the note is its id
 ``called_off``         somebody cancelled that
 ``dropped``            it cannot be: its entry was removed, or no replica knows it
 ``started``            a body began; the note is its lock key
-``succeeded``          a body ended well
-``failed``             a body ended with an error
-``retrying``           a body asked for another attempt
-``interrupted``        a body ended before its time
+``succeeded``          a body ended well; the note says how many milliseconds after it
+                       got its lock key, if that is known
+``failed``             a body ended with an error; the note as above
+``retrying``           a body asked for another attempt; the note as above
+``interrupted``        a body ended before its time; the note as above
 ``skipped``            its key was held
 ``spent``              its key had had its run of the interval
 ``cancelled``          its entry was changed, and what was queued before was cancelled
@@ -46,6 +48,7 @@ from celery_singleton_beat.protocol.run import (
     Run,
     State,
 )
+from celery_singleton_beat.protocol.statistics import BUSY, DUPLICATE
 
 if TYPE_CHECKING:
     from celery_singleton_beat.protocol.lease import Held
@@ -119,6 +122,15 @@ def of_begin(
     return None
 
 
+def figure_of_begin(before: Held, attempt: Attempt, verdict: Begun) -> str | None:
+    """Name what is counted of a ``begin`` besides its fact; None if nothing, or a repeat."""
+    if verdict in (Begun.DONE, Begun.STALE):
+        return DUPLICATE
+    run = before.run
+    is_repeat = run is not None and run.state is State.DONE and run.holder == attempt.holder
+    return BUSY if verdict is Begun.BUSY and not is_repeat else None
+
+
 def of_renew(attempt: Attempt, verdict: Renewed, now_ms: int) -> Fact | None:
     """Tell what a ``renew`` made true."""
     return of(attempt, "lost", now_ms) if verdict is Renewed.LOST else None
@@ -130,7 +142,10 @@ def of_finish(
     """Tell what a ``finish`` made true; None if it was a repeat."""
     if verdict is Finished.LOST or after.run is None or after.run.outcome == _outcome(before.run):
         return None
-    return of(attempt, after.run.outcome, now_ms)
+    lock = before.lock
+    is_known = lock is not None and lock.holder == attempt.holder
+    ran = str(max(now_ms - lock.acquired_ms, 0)) if lock and is_known else ""
+    return of(attempt, after.run.outcome, now_ms, ran)
 
 
 def _outcome(run: Run | None) -> str:

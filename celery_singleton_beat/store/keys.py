@@ -15,6 +15,9 @@ key               type     holds
 ``crashable``     zset     run -> when its worker counts as dead (ms)
 ``messages``      hash     run -> its message, to be published again then
 ``history``       stream   facts, the last ones
+``history:of:e:E`` stream  the last facts of entry E
+``history:counts:S`` hash  what is counted of subject S: of all ("") or of e:E or k:KEY
+``history:counted`` zset   subject -> when something happened to it last (ms)
 ``spent:KEY``     string   when a lock key that has one run per interval had its last
 ``progress``      hash     ``b:E``, ``p:E`` -> last begun, last published of entry E
 ``last:R``        string   what replica R claimed with its last request
@@ -47,6 +50,8 @@ keys by pattern: what is to be listed has an index.
 
 from __future__ import annotations
 
+from celery_singleton_beat.protocol.statistics import entry_subject
+
 
 class Keys:
     """Names keys under a prefix; the whole prefix is the hash tag if it has none of its own."""
@@ -67,6 +72,7 @@ class Keys:
         self.crashable = self._of("crashable")
         self.messages = self._of("messages")
         self.history = self._of("history")
+        self.counted = self._of("history:counted")
         self.queued = self._of("queued")
         self.wake = self._of("wake")
         self.turns = self._of("turns")
@@ -94,6 +100,18 @@ class Keys:
             self.slots,
             self.history,
         )
+
+        self.overview = (
+            *(self.meta, self.replicas, self.numbers, self.due, self.held, self.slots),
+            *(self.cards, self._of("tenants"), self.turns, self.asked, self.asked_config),
+            *(self.locks, self.awaited, self.queued, self.crashable),
+        )
+
+    def history_of(self, entry: str) -> str:
+        return f"{self.history}:of:{entry_subject(entry)}"
+
+    def counts(self, subject: str) -> str:
+        return f"{self.history}:counts:{subject}"
 
     def last(self, replica: str) -> str:
         return f"{self.prefix}:last:{replica}"

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from celery_singleton_beat.protocol.epoch import grace_left_ms
-from celery_singleton_beat.protocol.history import Fact, of, of_begin, of_finish, of_renew
+from celery_singleton_beat.protocol.history import (
+    Fact,
+    figure_of_begin,
+    of,
+    of_begin,
+    of_finish,
+    of_renew,
+)
 from celery_singleton_beat.protocol.lease import Held, begin, discard, finish, left_ms, renew
 from celery_singleton_beat.protocol.run import (
     GRACE_MS,
@@ -18,7 +25,8 @@ from celery_singleton_beat.protocol.run import (
     Renewed,
     State,
 )
-from celery_singleton_beat.store.memory_state import MemoryCore, first_due, put_or_drop
+from celery_singleton_beat.store.memory_observed import MemoryObserved
+from celery_singleton_beat.store.memory_state import first_due, put_or_drop
 from celery_singleton_beat.store.port import (
     BeginAnswer,
     Crashed,
@@ -29,7 +37,7 @@ from celery_singleton_beat.store.port import (
 )
 
 
-class MemoryRuns(MemoryCore):
+class MemoryRuns(MemoryObserved):
     """Implements the verbs of workers."""
 
     def begin(self, attempt: Attempt, *, close_if_busy: bool, grace_ms: int) -> BeginAnswer:
@@ -49,7 +57,9 @@ class MemoryRuns(MemoryCore):
                 close_if_busy=close_if_busy,
             )
             self._keep(attempt, held)
-            self._note(of_begin(before, held, attempt, verdict, now_ms))
+            self._note(of_begin(before, held, attempt, verdict, now_ms), attempt.key)
+            if (figure := figure_of_begin(before, attempt, verdict)) is not None:
+                self._grow(now_ms, attempt.entry, attempt.key, [(figure, 1)])
             run, lock = held.run, held.lock
             if run and run.state is State.DONE:
                 self._drop_message(attempt.run)
@@ -83,7 +93,7 @@ class MemoryRuns(MemoryCore):
                     born_ms=state.epoch.born_ms if state.epoch else now_ms,
                 )
                 self._keep(renewal.attempt, held)
-                self._note(of_renew(renewal.attempt, verdict, now_ms))
+                self._note(of_renew(renewal.attempt, verdict, now_ms), renewal.attempt.key)
                 if verdict is Renewed.KEPT and held.run:
                     self._put_off(renewal.attempt.run, held.run.deadline_ms + NOTICE_MS)
                 is_held = verdict in (Renewed.KEPT, Renewed.RESTORED)
@@ -106,7 +116,8 @@ class MemoryRuns(MemoryCore):
                     wait_ms=ending.wait_ms,
                 )
                 self._keep(ending.attempt, held)
-                self._note(of_finish(before, held, ending.attempt, verdict, now_ms))
+                fact = of_finish(before, held, ending.attempt, verdict, now_ms)
+                self._note(fact, ending.attempt.key)
                 if verdict is Finished.RECORDED and held.run:
                     if held.run.outcome == Outcome.INTERRUPTED.value:
                         self._put_off(ending.attempt.run, now_ms + NOTICE_MS)
@@ -128,7 +139,7 @@ class MemoryRuns(MemoryCore):
             held, is_closed = discard(self._held(attempt, now_ms), attempt, now_ms=now_ms)
             self._keep(attempt, held)
             if is_closed:
-                self._note(of(attempt, Outcome.DISCARDED.value, now_ms, reason))
+                self._note(of(attempt, Outcome.DISCARDED.value, now_ms, reason), attempt.key)
                 self._drop_message(attempt.run)
 
     def reclaim(self, *, limit: int, hold_ms: int) -> list[Crashed]:
@@ -173,13 +184,8 @@ class MemoryRuns(MemoryCore):
             was_held = self._lock(name, now_ms) is not None
             self._state.locks.pop(name, None)
             if was_held:
-                self._note(Fact(now_ms, "unlocked", by=by, note=name))
+                self._note(Fact(now_ms, "unlocked", by=by, note=name), name)
             return was_held
-
-    def history(self, limit: int) -> list[Fact]:
-        with self._guard:
-            self._enter()
-            return list(self._state.history)[::-1][:limit]
 
     def _arrived(self, attempt: Attempt) -> None:
         """Note that a message has arrived: whatever becomes of it, the beats need not wait."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from celery_singleton_beat.protocol.claim import Settlement
 from celery_singleton_beat.protocol.history import Fact
-from celery_singleton_beat.store.memory_state import MemoryCore
+from celery_singleton_beat.store.memory_observed import MemoryObserved
 
 
-class MemorySettling(MemoryCore):
+class MemorySettling(MemoryObserved):
     """Notes what a settlement awaits and tells."""
 
     def _note_settled(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -23,6 +23,12 @@ _V = TypeVar("_V")
 
 HISTORY: Final = 10_000
 """How many facts are kept, unless said otherwise."""
+
+ENTRY_HISTORY: Final = 100
+"""How many facts of one entry are kept, unless said otherwise."""
+
+STATISTICS: Final = 10_000
+"""Of how many entries and lock keys is counted what happens, unless said otherwise."""
 
 
 def system_ms() -> int:
@@ -74,6 +80,9 @@ class State:
     is_paused: bool = False
     resumed_ms: int = 0
     history: deque[Fact] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    history_of: dict[str, deque[Fact]] = field(default_factory=dict)
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    counted: dict[str, int] = field(default_factory=dict)
 
 
 def first_due(scores: dict[str, int], now_ms: int, limit: int) -> list[str]:
@@ -93,8 +102,9 @@ def put_or_drop(into: dict[str, _V], key: str, value: _V | None) -> None:
 class MemoryCore:
     """The state of a store in memory, its clock, and what every step does first."""
 
-    def __init__(self, now_ms: Callable[[], int] = system_ms) -> None:
+    def __init__(self, now_ms: Callable[[], int] = system_ms, *, app: str = "app") -> None:
         self._now_ms = now_ms
+        self._app = app
         self._guard = threading.RLock()
         self._changed = threading.Event()
         self._state = State()
@@ -112,7 +122,3 @@ class MemoryCore:
 
     def _next_fence(self, now_ms: int) -> int:
         return max(self._state.fence + 1, now_ms * 1000)
-
-    def _note(self, fact: Fact | None) -> None:
-        if fact is not None:
-            self._state.history.append(fact)

@@ -20,7 +20,6 @@ from typing import Final, NamedTuple, Protocol
 
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Adopted, Claim, Settled, Settlement, Slot
-from celery_singleton_beat.protocol.history import Fact
 from celery_singleton_beat.protocol.run import (
     Attempt,
     Begun,
@@ -30,6 +29,7 @@ from celery_singleton_beat.protocol.run import (
     Renewed,
 )
 from celery_singleton_beat.store.asked_port import AskedStore
+from celery_singleton_beat.store.observed_port import ObservedStore
 from celery_singleton_beat.store.timetable_port import TimetableStore
 
 SCHEMA: Final = 1
@@ -166,7 +166,7 @@ class LocksAnswer:
     reborn_ms: int = 0
 
 
-class Store(TimetableStore, AskedStore, Protocol):
+class Store(TimetableStore, AskedStore, ObservedStore, Protocol):
     """What remembers. See the module for what every verb promises."""
 
     def claim(self, request: ClaimRequest) -> ClaimAnswer:
@@ -226,9 +226,6 @@ class Store(TimetableStore, AskedStore, Protocol):
 
         It is noted in the history.
         """
-
-    def history(self, limit: int) -> list[Fact]:
-        """Read the last facts, the newest first."""
 
     def ping(self) -> int:
         """Tell the store's time, in milliseconds since the Unix epoch."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final
 
-from celery_singleton_beat.protocol.history import Fact
 from celery_singleton_beat.protocol.run import Attempt, Begun, Finished, Lock, Renewed
 from celery_singleton_beat.store.keys import Keys
 from celery_singleton_beat.store.port import (
@@ -95,13 +94,6 @@ class RedisRuns(RedisScripts):
         keys = self.keys
         names = (keys.meta, keys.locks, keys.lock(name), keys.history)
         return bool(self._call("unlock", names, (name, by, self._history))[0])
-
-    def history(self, limit: int) -> list[Fact]:
-        keys = self.keys
-        return [
-            Fact.from_text(text)
-            for text in self._call("history", (keys.meta, keys.history), (limit,))
-        ]
 
     def _of_many(self, name: str, told: Sequence[_Told], args: Iterable[str]) -> list[Any]:
         keys = b"".join([one.keys for one in told])

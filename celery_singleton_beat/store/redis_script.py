@@ -11,7 +11,7 @@ from os import urandom
 from typing import Any, Final
 
 from celery_singleton_beat.store.keys import Keys
-from celery_singleton_beat.store.memory_state import HISTORY
+from celery_singleton_beat.store.memory_state import ENTRY_HISTORY, HISTORY, STATISTICS
 from celery_singleton_beat.store.port import SCHEMA
 from celery_singleton_beat.store.redis_wire import Script, Wire
 from celery_singleton_beat.store.redis_words import packed, script_call
@@ -36,6 +36,9 @@ _PARTS: Final = {
     "locks": ("prelude", "lease", "locks"),
     "unlock": ("prelude", "lease", "unlock"),
     "history": ("prelude", "history"),
+    "counts": ("prelude", "counts"),
+    "counted": ("prelude", "counted"),
+    "overview": ("prelude", "overview"),
     "renew": ("prelude", "lease", "renew"),
     "finish": ("prelude", "lease", "finish"),
     "claim_stored": ("prelude", "timetable", "claim_stored"),
@@ -71,7 +74,8 @@ class RedisScripts:
     """Calls scripts by their names, for one application under one prefix.
 
     ``now_ms`` replaces the server's clock in tests; ``history`` is how many facts
-    are kept, 0 for none.
+    are kept, ``entry_history`` how many of one entry, ``statistics`` for how many
+    entries and lock keys they are counted; each may be 0, for none.
     """
 
     def __init__(
@@ -81,11 +85,15 @@ class RedisScripts:
         prefix: str,
         app: str,
         history: int = HISTORY,
+        entry_history: int = ENTRY_HISTORY,
+        statistics: int = STATISTICS,
         now_ms: Callable[[], int] | None = None,
     ) -> None:
         self.keys = Keys(prefix)
         self._wire = wire
-        self._history = str(history)
+        # What is kept of one entry goes when it is counted no more.
+        own = min(entry_history, history) if statistics else 0
+        self._history = f"{history} {own} {statistics}"
         self._now_ms = now_ms
         self._heads: dict[tuple[str, int], bytes] = {}
         self._caller = as_json((app, SCHEMA))

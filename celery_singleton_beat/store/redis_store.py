@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from celery_singleton_beat.store.redis_asked import RedisAsked
+from celery_singleton_beat.store.redis_observed import RedisObserved
 from celery_singleton_beat.store.redis_runs import RedisRuns
 from celery_singleton_beat.store.redis_slots import RedisSlots
 from celery_singleton_beat.store.redis_timetable import RedisTimetable
@@ -17,7 +18,7 @@ from celery_singleton_beat.store.redis_wire import Script
 from celery_singleton_beat.store.redis_words import packed, script_call
 
 
-class RedisStore(RedisSlots, RedisTimetable, RedisAsked, RedisRuns):
+class RedisStore(RedisSlots, RedisTimetable, RedisAsked, RedisRuns, RedisObserved):
     """Implements ``Store`` on one Redis."""
 
     _wake: Wake | None = None

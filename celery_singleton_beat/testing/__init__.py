@@ -29,6 +29,7 @@ from celery_singleton_beat.testing.request_checks import REQUEST_CHECKS
 from celery_singleton_beat.testing.run_checks import RUN_CHECKS
 from celery_singleton_beat.testing.slot_checks import SLOT_CHECKS
 from celery_singleton_beat.testing.source_checks import SOURCE_CHECKS
+from celery_singleton_beat.testing.statistics_checks import STATISTICS_CHECKS
 from celery_singleton_beat.testing.tenant_checks import TENANT_CHECKS
 from celery_singleton_beat.testing.timetable_checks import TIMETABLE_CHECKS
 from celery_singleton_beat.testing.turn_checks import TURN_CHECKS
@@ -55,6 +56,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *CRASH_CHECKS,
     *DISCARD_CHECKS,
     *HISTORY_CHECKS,
+    *STATISTICS_CHECKS,
     *OVERLAP_CHECKS,
     *TIMETABLE_CHECKS,
     *HOLD_CHECKS,

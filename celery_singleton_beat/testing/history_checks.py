@@ -52,7 +52,7 @@ def a_whole_life_is_noted_with_its_names_and_times(it: StoreUnderTest) -> None:
         expected.append(_fact(it, "started", attempt, "key|%"))
         it.clock.advance(1)
         it.finish(attempt, outcome)
-        expected.append(_fact(it, outcome.value, attempt))
+        expected.append(_fact(it, outcome.value, attempt, "1"))
 
     equal(it.store.history(100), expected[::-1])
 

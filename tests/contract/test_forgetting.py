@@ -51,8 +51,10 @@ def forgetful(request: pytest.FixtureRequest) -> tuple[StoreUnderTest, Forget]:
     return it, forget
 
 
-def _redis_store(url: str, prefix: str, clock: FakeClock, history: int = 100) -> RedisStore:
-    return RedisStore(Wire(url), prefix=prefix, app="app", history=history, now_ms=clock)
+def _redis_store(
+    url: str, prefix: str, clock: FakeClock, history: int = 100, **kept: int
+) -> RedisStore:
+    return RedisStore(Wire(url), prefix=prefix, app="app", history=history, now_ms=clock, **kept)
 
 
 def test_nothing_is_discarded_before_those_who_live_came_back(
@@ -240,3 +242,65 @@ def test_a_history_that_cannot_be_written_stops_no_run(redis_url: str) -> None:
 
     with pytest.raises(StoreCorrupt):
         store.history(10)
+
+
+@pytest.mark.parametrize("foreign", ["counts:", "counts:e:x", "counts:k:key", "counted", "of:e:x"])
+def test_figures_that_cannot_be_written_stop_no_run(redis_url: str, foreign: str) -> None:
+    clock = FakeClock()
+    store = _redis_store(redis_url, f"foreign-{foreign.replace(':', '-')}", clock)
+    it = StoreUnderTest(store, clock)
+    attempt = it.attempt(entry="x", key="key")
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(f"{store.keys.history}:{foreign}", "foreign")
+
+    assert it.begin(attempt) is Begun.RUN
+    assert it.finish(attempt, Outcome.SUCCEEDED) is Finished.RECORDED
+
+    assert it.kinds() == ["started", "succeeded"]
+
+
+def test_of_more_subjects_than_are_counted_those_go_to_which_nothing_happened(
+    redis_url: str,
+) -> None:
+    """With what was counted of them, and the history of their own."""
+    clock = FakeClock()
+    store = _redis_store(redis_url, "counted", clock, statistics=2)
+    it = StoreUnderTest(store, clock)
+    for number in range(3):
+        clock.advance(1)
+        attempt = it.attempt(f"run{number}", f"h{number}", key="k", entry=f"x{number}")
+        it.begin(attempt)
+        it.finish(attempt, Outcome.SUCCEEDED)
+
+    assert store.counted(10) == ["k:k", "e:x2"]
+    assert [counts["started"] for counts in store.counts(["e:x0", "e:x1", "e:x2", ""])] == [
+        *(0, 0, 1),
+        3,
+    ]
+    assert store.history(10, "x0") == []
+    with redis.Redis.from_url(redis_url) as client:
+        kept = {key.decode() for key in client.keys("{counted}:history*")}
+    assert kept == {
+        f"{{counted}}:history{key}"
+        for key in ("", ":counted", ":counts:", ":counts:k:k", ":counts:e:x2", ":of:e:x2")
+    }
+
+
+@pytest.mark.parametrize("off", ["history", "statistics", "entry_history"])
+def test_what_is_switched_off_writes_nothing(redis_url: str, off: str) -> None:
+    clock = FakeClock()
+    kept = {"history": 100, "statistics": 100, "entry_history": 100, off: 0}
+    store = _redis_store(redis_url, f"off-{off}", clock, **kept)
+    it = StoreUnderTest(store, clock)
+
+    it.begin(it.attempt(entry="x", key="k"))
+
+    written = {
+        "history": ["counted", "counts:", "counts:e:x", "counts:k:k"],
+        "statistics": [""],
+        "entry_history": ["", "counted", "counts:", "counts:e:x", "counts:k:k"],
+    }
+    start = f"{store.keys.history}"
+    with redis.Redis.from_url(redis_url) as client:
+        found = sorted(key.decode() for key in client.keys("{off-" + off + "}:history*"))
+    assert found == [f"{start}:{name}" if name else start for name in written[off]]

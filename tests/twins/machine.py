@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from celery_singleton_beat.protocol.statistics import TOTAL
 from celery_singleton_beat.store.memory_store import MemoryStore
 from celery_singleton_beat.store.redis_store import RedisStore
 from celery_singleton_beat.store.redis_wire import Wire
@@ -39,6 +40,14 @@ class Machine(RuleBasedStateMachine):
         actual = getattr(self.redis, verb)(*args, **kwargs)
         assert actual == expected, (actual, expected)
         return expected
+
+    def both_look(self, *subjects: str) -> None:
+        """Compare what people see of both."""
+        for entry in ("", "x", "y"):
+            self.both("history", 100, entry)
+        self.both("counted", 100)
+        self.both("counts", [TOTAL, *subjects])
+        self.both("overview")
 
     @rule()
     def forgets(self) -> None:

@@ -143,7 +143,7 @@ class Requests(Machine):
         assert sorted(found["s"] + found["c"], key=str) == sorted(
             self.memory.open_requests().requests, key=str
         )
-        self.both("history", 4)
+        self.both_look("e:x", "e:y")
 
 
 @pytest.mark.parametrize("histories", [150])

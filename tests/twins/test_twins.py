@@ -168,7 +168,7 @@ class Twins(Machine):
     @invariant()
     def tells_the_same(self) -> None:
         self.both("busy", ["run1", "run2", "run3"])
-        self.both("history", 5)
+        self.both_look("e:x", "e:y", "k:k1", "k:k2")
 
 
 @pytest.mark.parametrize("histories", [150])

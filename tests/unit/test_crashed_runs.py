@@ -106,7 +106,7 @@ def test_the_history_tells_what_was_published_left_out_and_not_sent(it: Deployme
         Fact(0, "published", "x", at[1], ids[at[1]], by="r1"),
         Fact(0, "published", "x", at[2], ids[at[2]], by="r1"),
     ]
-    assert Fact(0, "superseded", "x", at[3], by="r1", note=f"{at[4]}|{at[5]}") in facts
+    assert Fact(0, "superseded", "x", at[3], by="r1", note=f"{at[4]}|{at[5]}|2") in facts
     assert facts[-1].kind == "dispatch_failed"
 
 

@@ -1,6 +1,6 @@
 -- ask: open a request for runs of an entry, once for each id.
 -- Twins: protocol/asked.repeated, asked.stopped_by, asked.ask; MemoryAsked.ask.
--- ARGV 6 channel, 7 history limit, 8 request, 9 entry, 10 backfill (0/1), 11 from ms, 12 until ms,
+-- ARGV 6 channel, 7 history limits, 8 request, 9 entry, 10 backfill (0/1), 11 from ms, 12 until ms,
 --   13 total, 14 most, 15 step, 16 by
 -- Answer: {epoch, verdict, from ms, what stopped its entry}
 local FORGET = 100

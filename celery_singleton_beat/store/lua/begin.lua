@@ -2,7 +2,7 @@
 -- Twin: protocol/lease.begin, protocol/epoch.grace_left_ms, protocol/history.of_begin.
 -- KEYS 1 meta, 2 locks, 3 awaited, 4 published, 5 progress, 6 history, 7 crashable,
 --   8 messages, 9 run, 10 lock, 11 spent, 12 cancelled
--- ARGV 6-17 the attempt (lease), 18 awaited (0/1), 19 history limit, 20 close if busy (0/1),
+-- ARGV 6-17 the attempt (lease), 18 awaited (0/1), 19 history limits, 20 close if busy (0/1),
 --   21 grace ms; where its task asks for them, and otherwise nothing, nor KEYS 11 and 12: 22
 --   once ms, 23 max starts, 24 message, 25 revision
 -- Answer: {epoch, now, verdict, token, wait ms, starts, owner of the lock}
@@ -17,7 +17,12 @@ local function answer(verdict, token, wait, starts, owner)
 end
 
 local function note(kind, about)
-  tell(KEYS[6], ARGV[19], kind, ARGV[14], ARGV[15], ARGV[13], ARGV[7], ARGV[12], about or '')
+  tell(KEYS[6], ARGV[19], kind, ARGV[14], ARGV[15], ARGV[13], ARGV[7], ARGV[12], about or '',
+       name)
+end
+
+local function note_only_figure(figure)
+  count(KEYS[6], ARGV[19], ARGV[14], name, {figure, 1})
 end
 
 if meta[5] == '1' and tonumber(meta[4]) + tonumber(ARGV[21]) > now then
@@ -59,8 +64,10 @@ elseif run[1] == 'done' then
     if run[8] == 'cancelled' then return answer('CANCELLED') end
     if run[8] == 'given up' then return answer('GIVEN_UP') end
   end
+  note_only_figure('duplicate')
   return answer('DONE')
 elseif attempt < run[2] and not (run[1] == 'waiting' and attempt == run[2] - 1) then
+  note_only_figure('duplicate')
   return answer('STALE')
 elseif attempt < run[2] or (run[1] == 'open' and run[3] ~= holder) then
   if run[5] > 0 then
@@ -81,6 +88,7 @@ if lock and lock[1] == holder then
   end
 elseif lock and not (run and run[3] == lock[1]) then
   if lock[3] > now then
+    note_only_figure('busy')
     if ARGV[20] == '1' then close('skipped') end
     return answer('BUSY', 0, lock[3] - now, 0, lock[6])
   end

@@ -1,6 +1,6 @@
 -- cancel_asked: close requests that are open.
 -- Twin: MemoryAsked.cancel_asked.
--- ARGV 6 history limit, 7 kind of the fact, 8 by, 9… requests
+-- ARGV 6 history limits, 7 kind of the fact, 8 by, 9… requests
 -- Answer: {epoch, whether it was open (0/1) …}
 local answer = {epoch}
 for i = 9, #ARGV do

@@ -1,7 +1,7 @@
 -- claim_asked: take open requests, those that wait the longest first.
 -- Twins: protocol/asked.portion, asked.look_again_ms, claim.take; MemoryAsked.claim_asked.
 -- KEYS 17 took_asked
--- ARGV 6 digest, 7 request id, 8 limit, 9 hold ms, 10 default max per minute, 11 history limit
+-- ARGV 6 digest, 7 request id, 8 limit, 9 hold ms, 10 default max per minute, 11 history limits
 -- Answer: {epoch, now, next ms or '', claims ('' for none): {request, ask, slot, card or '',
 --   portion, request …}, then unreadable requests …}
 local MOST = 1000

@@ -2,7 +2,7 @@
 -- Twin: protocol/lease.discard, driven by MemoryRuns.discard.
 -- KEYS 1 meta, 2 locks, 3 awaited, 4 published, 5 progress, 6 history, 7 crashable,
 --   8 messages, 9 run, 10 lock
--- ARGV 6-17 the attempt (lease), 18 awaited (0/1), 19 history limit, 20 reason
+-- ARGV 6-17 the attempt (lease), 18 awaited (0/1), 19 history limits, 20 reason
 -- Answer: {epoch}
 local attempt, window, not_after = tonumber(ARGV[7]), tonumber(ARGV[10]), tonumber(ARGV[11])
 if ARGV[18] == '1' then arrived(KEYS[3], KEYS[4], KEYS[5], ARGV[13], ARGV[14], ARGV[15]) end
@@ -21,7 +21,8 @@ if not waits and (not run or (run[1] ~= 'done' and attempt >= run[2] and not is_
   end
   write_run(KEYS[9], {'done', attempt, ARGV[8], 0, 0, kept_after(not_after, window),
                       run and run[7] or 0, 'discarded', 0})
-  tell(KEYS[6], ARGV[19], 'discarded', ARGV[14], ARGV[15], ARGV[13], ARGV[7], ARGV[12], ARGV[20])
+  tell(KEYS[6], ARGV[19], 'discarded', ARGV[14], ARGV[15], ARGV[13], ARGV[7], ARGV[12], ARGV[20],
+       ARGV[6])
   redis.call('ZREM', KEYS[7], ARGV[13])
   redis.call('HDEL', KEYS[8], ARGV[13])
 end

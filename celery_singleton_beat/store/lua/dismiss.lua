@@ -1,7 +1,7 @@
 -- dismiss: wait no longer for runs to begin.
 -- Twin: MemorySlots.dismiss.
 -- KEYS 1 meta, 2 awaited, 3 published, 4 history
--- ARGV 6 who published them again ('' = nobody did), 7 history limit, 8… runs
+-- ARGV 6 who published them again ('' = nobody did), 7 history limits, 8… runs
 -- Answer: {epoch}
 expect({KEYS[2]}, {KEYS[3]})
 if ARGV[6] ~= '' then

@@ -1,7 +1,7 @@
 -- finish: record how attempts ended, and free their keys; only their holders may.
 -- Twin: protocol/lease.finish, protocol/history.of_finish.
 -- KEYS 1 meta, 2 locks, 3 crashable, 4 messages, 5 history, then per ending: run, lock
--- ARGV 6 history limit, then per ending: the attempt (lease), outcome, wait ms
+-- ARGV 6 history limits, then per ending: the attempt (lease), outcome, wait ms
 -- Answer: {epoch, verdict …}
 local answer = {epoch}
 for i = 1, (#KEYS - 5) / 2 do
@@ -9,7 +9,8 @@ for i = 1, (#KEYS - 5) / 2 do
   local attempt, id = tonumber(ARGV[at + 1]), ARGV[at + 7]
   local window, not_after = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
   local outcome, wait, ttl = ARGV[at + 12], tonumber(ARGV[at + 13]), tonumber(ARGV[at + 3])
-  local run = read_run(run_key)
+  local run, lock = read_run(run_key), read_lock(lock_key)
+  local ran = lock and lock[1] == ARGV[at + 2] and int(math.max(now - lock[4], 0)) or ''
   local verdict = 'RECORDED'
   local function free(ended)
     let_go(lock_key, KEYS[2], ARGV[at], ARGV[at + 2], ended, tonumber(ARGV[at + 10]),
@@ -24,7 +25,7 @@ for i = 1, (#KEYS - 5) / 2 do
     free(outcome)
     if run[8] ~= outcome then
       tell(KEYS[5], ARGV[6], outcome, ARGV[at + 8], ARGV[at + 9], id, ARGV[at + 1],
-           ARGV[at + 6], '')
+           ARGV[at + 6], ran, ARGV[at])
     end
     run[5], run[8], run[9] = 0, outcome, 0
     if outcome == 'retrying' then

@@ -66,12 +66,64 @@ local function expect(zsets, hashes)
   for _, key in ipairs(hashes) do redis.call('HLEN', key) end
 end
 
--- A fact for the history (protocol/history.py), unless its limit is 0. No promise rests on
--- one: where it cannot be written, the step that it tells of is finished all the same.
-local function tell(key, limit, kind, entry, scheduled, run, attempt, by, note)
-  if limit == '0' then return end
-  local fact = cjson.encode({int(now), kind, entry, scheduled, run, attempt, by, note})
-  redis.pcall('XADD', key, 'MAXLEN', '~', limit, '*', 'f', fact)
+-- Facts (protocol/history.py) and figures (protocol/statistics.py). No promise rests on them:
+-- where they cannot be written, the step that they tell of is finished all the same.
+-- `key` is that of the history; `limits` says how many facts are kept, how many of one entry,
+-- and how many entries and lock keys are counted: '10000 100 10000', 0 for none.
+
+-- The bucket of a duration: four to an octave.
+local function bucket(duration)
+  local octave, rest = 0, math.max(duration, 0)
+  while rest >= 8 do octave, rest = octave + 1, math.floor(rest / 2) end
+  return int(4 * octave + rest)
+end
+
+-- Count `fields`, {name, by how much, …}, of all there is, of an entry and of a lock key.
+local function count(key, limits, entry, lock_name, fields)
+  local most = tonumber(string.match(limits, '%d+$'))
+  if most == 0 then return end
+  local subjects = {''}
+  if entry ~= '' then subjects[2] = 'e:' .. entry end
+  if lock_name ~= '' then subjects[#subjects + 1] = 'k:' .. lock_name end
+  for i, subject in ipairs(subjects) do
+    local counts = key .. ':counts:' .. subject
+    for at = 1, #fields, 2 do redis.pcall('HINCRBY', counts, fields[at], fields[at + 1]) end
+    if i > 1 and redis.pcall('ZADD', key .. ':counted', int(now), subject) == 1
+        and redis.call('ZCARD', key .. ':counted') > most then
+      local oldest = redis.call('ZRANGE', key .. ':counted', 0, 0)[1]
+      redis.call('ZREM', key .. ':counted', oldest)
+      redis.call('DEL', key .. ':counts:' .. oldest, key .. ':of:' .. oldest)
+    end
+  end
+end
+
+local ENDED = {succeeded = true, failed = true, retrying = true, interrupted = true}
+
+local function figures_of(kind, scheduled, about)
+  if kind == 'superseded' then
+    local by, many = string.match(about, '^[^|]*|([^|]*)|(%d+)$')
+    return {'superseded:' .. (string.match(by or '', '^%a+$') or 'late'), many or 1}
+  end
+  local name, duration
+  if kind == 'published' and about == '' then
+    name, duration = 'lag@', math.max(now - tonumber(scheduled), 0)
+  elseif ENDED[kind] and about ~= '' then
+    name, duration = 'ran@', tonumber(about)
+  end
+  if not name then return {kind, 1} end
+  return {kind, 1, name .. bucket(duration), 1, name, int(duration)}
+end
+
+local function tell(key, limits, kind, entry, scheduled, run, attempt, by, about, lock_name)
+  local facts, own = string.match(limits, '^(%d+) (%d+)')
+  if facts ~= '0' then
+    local fact = cjson.encode({int(now), kind, entry, scheduled, run, attempt, by, about})
+    redis.pcall('XADD', key, 'MAXLEN', '~', facts, '*', 'f', fact)
+    if entry ~= '' and own ~= '0' then
+      redis.pcall('XADD', key .. ':of:e:' .. entry, 'MAXLEN', '=', own, '*', 'f', fact)
+    end
+  end
+  count(key, limits, entry, lock_name or '', figures_of(kind, scheduled, about))
 end
 
 local function next_fence()

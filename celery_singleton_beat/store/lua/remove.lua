@@ -1,7 +1,7 @@
 -- remove: remove entries.
 -- Twin: MemoryTimetable.remove.
 -- ARGV 6 channel, 7 revision that must be there ('' = any), 8 whether only of a source (0/1),
---   9 source, 10 history limit, 11… entries
+--   9 source, 10 history limits, 11… entries
 -- Answer: {epoch, verdict …}
 local answer, any = {epoch}, false
 

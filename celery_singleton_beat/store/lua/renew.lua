@@ -1,7 +1,7 @@
 -- renew: keep leases alive, all of a process at once.
 -- Twin: protocol/lease.renew, protocol/history.of_renew.
 -- KEYS 1 meta, 2 locks, 3 crashable, 4 messages, 5 history, then per lease: run, lock
--- ARGV 6 history limit, then per lease: the attempt (lease), the token it was given (0 = none)
+-- ARGV 6 history limits, then per lease: the attempt (lease), the token it was given (0 = none)
 -- Answer: {epoch, verdict, token, verdict, token …}
 local answer = {epoch}
 for i = 1, (#KEYS - 5) / 2 do
@@ -36,7 +36,7 @@ for i = 1, (#KEYS - 5) / 2 do
   end
   if verdict == 'LOST' then
     tell(KEYS[5], ARGV[6], 'lost', ARGV[at + 8], ARGV[at + 9], ARGV[at + 7], ARGV[at + 1],
-         ARGV[at + 6], '')
+         ARGV[at + 6], '', name)
   end
   answer[#answer + 1] = verdict
   answer[#answer + 1] = int(token)

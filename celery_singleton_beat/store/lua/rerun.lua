@@ -1,7 +1,7 @@
 -- rerun: keep the messages of reclaimed runs no longer: they were published again.
 -- Twin: MemoryRuns.rerun.
 -- KEYS 1 meta, 2 crashable, 3 messages, 4 history
--- ARGV 6 history limit, 7 who published them ('' = they cannot be), then per run: its id, held until ms
+-- ARGV 6 history limits, 7 who published them ('' = they cannot be), then per run: its id, held until ms
 -- Answer: {epoch}
 expect({KEYS[2]}, {KEYS[3]})
 for i = 8, #ARGV, 2 do

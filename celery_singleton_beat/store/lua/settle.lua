@@ -5,7 +5,7 @@
 -- ARGV 6 digest, 7 settlements, each {entry, fence, slot ms, due ms,
 --   "failures|runs|last ms|rule", awaited, told, revision, queued}; awaited is '' or {run, deadline ms,
 --   scheduled ms, record, run, …}, told is '' or {kind, scheduled ms, run, by, note, kind, …},
---   queued is '' or {run, for ms, run, …}, all of them texts; 8 history limit
+--   queued is '' or {run, for ms, run, …}, all of them texts; 8 history limits
 -- Answer: {epoch, verdict …}
 expect({KEYS[2], KEYS[3], KEYS[5], KEYS[9]}, {KEYS[4], KEYS[6], KEYS[7]})
 

@@ -1,7 +1,7 @@
 -- settle_asked: end holds on requests; each by the fence that took it.
 -- Twin: protocol/asked.settle_asked.
 -- KEYS 17 awaited, 18 published, 19 progress, 20 history, 21 queued, 22… run of everything awaited
--- ARGV 6 settlements, as for settle_stored, with the request as their tenth word; 7 history limit
+-- ARGV 6 settlements, as for settle_stored, with the request as their tenth word; 7 history limits
 -- Answer: {epoch, verdict …}
 expect({KEYS[17], KEYS[21]}, {KEYS[18], KEYS[19]})
 local answer = {epoch}

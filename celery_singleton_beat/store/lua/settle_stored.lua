@@ -3,7 +3,7 @@
 -- KEYS 9 awaited, 10 published, 11 progress, 12 history, 13 queued, 14… run of
 --   everything awaited
 -- ARGV 6 settlements, each {entry, fence, slot ms, due ms, "failures|runs|last ms|rule",
---   awaited, told, revision, queued}, as for settle; 7 history limit
+--   awaited, told, revision, queued}, as for settle; 7 history limits
 -- Answer: {epoch, verdict …}
 expect({KEYS[9], KEYS[13]}, {KEYS[10], KEYS[11]})
 local answer, names = {epoch}, {}
