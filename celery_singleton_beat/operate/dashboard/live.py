@@ -17,10 +17,6 @@ Look = Callable[[], Awaitable[str]]
 Pause = Callable[[float], Awaitable[None]]
 
 
-class Full(Exception):  # noqa: N818  # it says what is
-    """As many look as may."""
-
-
 class Live:
     """Looks while somebody listens, and tells: ``change``, ``tick``, or ``away`` (no store).
 
@@ -43,19 +39,17 @@ class Live:
         """How many listen now."""
         return len(self._listeners)
 
-    def listen(self) -> AsyncIterator[str]:
-        """Listen: messages as they go over the wire, until it is closed.
+    @property
+    def is_full(self) -> bool:
+        """Whether as many listen as may."""
+        return len(self._listeners) >= self._most
 
-        Raises:
-            Full: as many listen as may.
-        """
-        if len(self._listeners) >= self._most:
-            raise Full
+    async def listen(self) -> AsyncIterator[str]:
+        """Listen: messages as they go over the wire, until it is closed; none where it is full."""
+        if self.is_full:
+            return
         queue: asyncio.Queue[str] = asyncio.Queue(maxsize=2)
         self._listeners.add(queue)
-        return self._messages(queue)
-
-    async def _messages(self, queue: asyncio.Queue[str]) -> AsyncIterator[str]:
         try:
             if self._task is None or self._task.done():
                 self._task = asyncio.create_task(self._run())
@@ -63,9 +57,9 @@ class Live:
             while True:
                 yield await queue.get()
         finally:
-            self.leave(queue)
+            self._leave(queue)
 
-    def leave(self, queue: asyncio.Queue[str]) -> None:
+    def _leave(self, queue: asyncio.Queue[str]) -> None:
         self._listeners.discard(queue)
         if not self._listeners and self._task is not None:
             self._task.cancel()

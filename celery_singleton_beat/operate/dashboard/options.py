@@ -14,7 +14,7 @@ from celery_singleton_beat.errors import ConfigurationError
 LEAST_TOKEN: Final = 16
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 
-Authorize = Callable[[Request], "str | None | Awaitable[str | None]"]
+Authorize = Callable[[Request], "str | Awaitable[str | None] | None"]
 """Tells who asks, by a name that is recorded with changes; None: nobody who may look."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from celery_singleton_beat.operate.dashboard.runs import Body, Run
-from celery_singleton_beat.operate.dashboard.words import duration
+from celery_singleton_beat.operate.words import duration
 
 _NICE: Final = (1, 2, 5)
 
@@ -82,6 +82,6 @@ def _height(value_ms: int, top_ms: int) -> float:
 
 
 def _nice(largest: int) -> int:
-    """The next of 1, 2, 5, 10, 20, 50 …"""
+    """The next of 1, 2, 5, 10, 20, 50, and so on."""
     power = 10 ** math.floor(math.log10(largest))
     return next((step * power for step in _NICE if step * power >= largest), 10 * power)

@@ -31,9 +31,7 @@ class Shared:
     An error is an answer, too: a store that is away is not asked by each for itself.
     """
 
-    def __init__(
-        self, fresh_ms: int, *, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, fresh_ms: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._fresh_s = fresh_ms / 1000
         self._monotonic = monotonic
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()

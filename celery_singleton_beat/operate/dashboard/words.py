@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Final
 
+from celery_singleton_beat.operate.words import duration
+
 SECOND_MS: Final = 1000
 MINUTE_MS: Final = 60 * SECOND_MS
 HOUR_MS: Final = 60 * MINUTE_MS
@@ -45,28 +47,6 @@ def full(at_ms: int, zone: tzinfo) -> str:
     return f"{here:%Y-%m-%d %H:%M:%S}.{here.microsecond // 1000:03} {here:%Z}"
 
 
-def duration(given_ms: float) -> str:
-    """A span of time, with two figures that matter: ``850 ms``, ``3.2 s``, ``4 min 10 s``."""
-    span_ms = abs(round(given_ms))
-    sign = "−" if given_ms < 0 and span_ms else ""
-    if span_ms < SECOND_MS:
-        return f"{sign}{span_ms} ms"
-    if span_ms < 10 * SECOND_MS:
-        return f"{sign}{span_ms / 1000:.1f} s"
-    if span_ms < MINUTE_MS:
-        return f"{sign}{span_ms // 1000} s"
-    for unit_ms, unit, part_ms, part in (
-        (HOUR_MS, "min", SECOND_MS, "s"),
-        (DAY_MS, "h", MINUTE_MS, "min"),
-    ):
-        if span_ms < unit_ms:
-            size_ms = MINUTE_MS if unit == "min" else HOUR_MS
-            rest = span_ms % size_ms // part_ms
-            return f"{sign}{span_ms // size_ms} {unit}" + (f" {rest} {part}" if rest else "")
-    rest = span_ms % DAY_MS // HOUR_MS
-    return f"{sign}{span_ms // DAY_MS} d" + (f" {rest} h" if rest else "")
-
-
 def relative(at_ms: int, now_ms: int) -> str:
     """How long ago, or in how long."""
     if abs(at_ms - now_ms) < SECOND_MS:
@@ -84,16 +64,3 @@ def number(value: int) -> str:
 def counted(count: int, one: str, many: str = "") -> str:
     """So many of something: ``1 run``, ``2 runs``."""
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
-
-
-def visible(text: object) -> str:
-    """A text in which nothing is hidden: control and direction marks are written out."""
-    shown = str(text)
-    if shown.isprintable():
-        return shown
-    return "".join(char if char.isprintable() else _written(char) for char in shown)
-
-
-def _written(char: str) -> str:
-    named = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(char)
-    return named or f"\\u{{{ord(char):x}}}"

@@ -1,0 +1,78 @@
+"""What pages show, as data for JSON, and facts as people read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery_singleton_beat.operate.dashboard.listing import Cut
+from celery_singleton_beat.operate.dashboard.looking import Pulse
+from celery_singleton_beat.operate.dashboard.marks import Lane
+from celery_singleton_beat.operate.dashboard.runs import Run
+from celery_singleton_beat.operate.words import duration
+from celery_singleton_beat.protocol.history import Fact
+from celery_singleton_beat.protocol.statistics import Counts, Histogram
+
+
+def now_of(pulse: Pulse) -> int:
+    """The store's time when it was looked at."""
+    return round(pulse.fleet.now.timestamp() * 1000)
+
+
+def note_of(fact: Fact) -> str:
+    """A fact's note, as a person reads it."""
+    if fact.kind in {"succeeded", "failed", "retrying", "interrupted"} and fact.note.isdigit():
+        return f"after {duration(int(fact.note))}"
+    if fact.kind == "superseded":
+        _, by, many = (*fact.note.split("|"), "", "")[:3]
+        reason = "a later one stands for them" if by.isdigit() else by or "too late"
+        return f"{many} occurrences: {reason}" if many else reason
+    return fact.note
+
+
+def counts_data(counts: Counts) -> dict[str, Any]:
+    """What was counted, for JSON."""
+    return {
+        "facts": dict(counts.facts),
+        "lag": _histogram_data(counts.lag),
+        "run_time": _histogram_data(counts.run_time),
+    }
+
+
+def run_data(run: Run) -> dict[str, Any]:
+    """A run, for JSON."""
+    return {
+        "run": run.run,
+        "entry": run.entry,
+        "scheduled_ms": run.scheduled_ms,
+        "published_ms": run.published_ms,
+        "dispatcher": run.dispatcher,
+        "worker": run.worker,
+        "cause": run.cause,
+        "outcome": run.outcome,
+        "bodies": len(run.bodies),
+        "began_late_ms": run.began_late_ms,
+        "took_ms": run.took_ms,
+    }
+
+
+def lane_data(lane: Lane) -> dict[str, Any]:
+    """A lane, for JSON."""
+    return {
+        "entry": lane.name,
+        "summary": [note.text for note in lane.summary],
+        "has_trouble": lane.has_trouble,
+        "runs": [run_data(run) for run in lane.runs],
+    }
+
+
+def cut_data(page: Cut[Any]) -> dict[str, int]:
+    """Which page of a list it is, for JSON."""
+    return {"page": page.page, "pages": page.pages, "total": page.total}
+
+
+def _histogram_data(histogram: Histogram) -> dict[str, Any]:
+    return {
+        "count": histogram.count,
+        "sum_ms": histogram.sum_ms,
+        **{f"p{round(s * 100)}_ms": histogram.percentile(s) for s in (0.5, 0.95, 0.99)},
+    }
