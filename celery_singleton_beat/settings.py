@@ -69,7 +69,7 @@ class Settings:
     redis_options: Mapping[str, object] | None = setting(
         values.Options(),
         None,
-        "Passed to redis-py as they are: TLS, Sentinel, retries, health checks.",
+        "Passed to redis-py as they are: TLS, Sentinel.",
         secret=True,
     )
     connect_timeout_ms: int = setting(
@@ -77,6 +77,12 @@ class Settings:
     )
     socket_timeout_ms: int = setting(
         values.Seconds(), 2000, "How long one answer of the store may take."
+    )
+    health_check_interval_ms: int = setting(
+        values.Seconds(at_least_ms=0),
+        30_000,
+        "After how long without use a connection to the store must answer a ping before it is "
+        "used again; 0: never.",
     )
     key_prefix: str | None = setting(
         values.Text(),

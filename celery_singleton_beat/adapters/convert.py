@@ -14,7 +14,7 @@ from celery.schedules import BaseSchedule, crontab, schedule, solar
 
 from celery_singleton_beat.adapters.custom_schedule import CustomRecurrence
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.cron_text import (
+from celery_singleton_beat.protocol.recurrences.cron_text import (
     DAY_OF_MONTH,
     DAY_OF_WEEK,
     HOUR,
@@ -22,14 +22,18 @@ from celery_singleton_beat.protocol.cron_text import (
     MONTH,
     field_text,
 )
-from celery_singleton_beat.protocol.crontab import Crontab
-from celery_singleton_beat.protocol.recurrence import Interval, Recurrence
-from celery_singleton_beat.protocol.relative import RelativeInterval
-from celery_singleton_beat.protocol.solar import Solar
-from celery_singleton_beat.protocol.spec import Spec, spec_of
-from celery_singleton_beat.protocol.spec_kinds import CrontabSpec, SolarSpec, interval_spec
-from celery_singleton_beat.protocol.wallclock import WallClock, wall_clock, zone_name
-from celery_singleton_beat.protocol.zones import zone_of
+from celery_singleton_beat.protocol.recurrences.crontab import Crontab
+from celery_singleton_beat.protocol.recurrences.recurrence import Interval, Recurrence
+from celery_singleton_beat.protocol.recurrences.relative import RelativeInterval
+from celery_singleton_beat.protocol.recurrences.solar import Solar
+from celery_singleton_beat.protocol.recurrences.spec import Spec, spec_of
+from celery_singleton_beat.protocol.recurrences.spec_kinds import (
+    CrontabSpec,
+    SolarSpec,
+    interval_spec,
+)
+from celery_singleton_beat.protocol.recurrences.wallclock import WallClock, wall_clock, zone_name
+from celery_singleton_beat.protocol.recurrences.zones import zone_of
 
 _MILLISECOND = timedelta(milliseconds=1)
 _WAY_OUT = "give seconds, a timedelta, or one of Celery's schedule, crontab and solar objects"

@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from celery_singleton_beat.errors import EntryError
-from celery_singleton_beat.protocol.recurrence import search_latest
-from celery_singleton_beat.protocol.wallclock import WallClock, zone_name
+from celery_singleton_beat.protocol.recurrences.recurrence import search_latest
+from celery_singleton_beat.protocol.recurrences.wallclock import WallClock, zone_name
 
 if TYPE_CHECKING:
     from celery.schedules import BaseSchedule

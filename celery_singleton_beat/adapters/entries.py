@@ -19,12 +19,12 @@ from celery_singleton_beat.adapters.convert import recurrence_of
 from celery_singleton_beat.adapters.task import SingletonTask
 from celery_singleton_beat.adapters.ticket import is_singleton
 from celery_singleton_beat.errors import ConfigurationError, EntryError
-from celery_singleton_beat.protocol.bounds import instant_of
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.entry import CatchUp, Defaults, Overlap, Timing
 from celery_singleton_beat.protocol.entry_values import DeliveryWord, OverlapWord
-from celery_singleton_beat.protocol.recurrence import Recurrence
-from celery_singleton_beat.protocol.spec_kinds import in_bounds
+from celery_singleton_beat.protocol.recurrences.bounds import instant_of
+from celery_singleton_beat.protocol.recurrences.recurrence import Recurrence
+from celery_singleton_beat.protocol.recurrences.spec_kinds import in_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -135,6 +135,7 @@ class Extension:
             options=options,
             connect_timeout_ms=settings.connect_timeout_ms,
             socket_timeout_ms=settings.socket_timeout_ms,
+            health_check_ms=settings.health_check_interval_ms,
         )
         return RedisStore(
             wire,

@@ -11,11 +11,13 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from celery import signals
 from celery.beat import Scheduler, _evaluate_entry_args, _evaluate_entry_kwargs
 from celery.utils.nodenames import anon_nodename
 from kombu.utils.objects import cached_property
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters.about import about_process
 from celery_singleton_beat.adapters.dry_run import DryPublisher
 from celery_singleton_beat.adapters.entries import (
     SingletonEntry,
@@ -28,8 +30,10 @@ from celery_singleton_beat.adapters.entries import (
 )
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.publisher import CeleryPublisher
+from celery_singleton_beat.adapters.remote_control import serve_beat
 from celery_singleton_beat.adapters.signals import SignalsDeferred
 from celery_singleton_beat.engine.dispatcher import Dispatcher
+from celery_singleton_beat.engine.introduction import Introduction
 from celery_singleton_beat.engine.pace import Pace
 from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.errors import ConfigurationError, EntryError, StoreError
@@ -69,10 +73,14 @@ class SingletonScheduler(Scheduler):
         self._wake = threading.Event()
         self._error: BaseException | None = None
         self._publication: Publication | None = None
+        self._service: Any = None
         # Celery builds a second, lazy instance for its banner; neither does any I/O here.
         self._extension.store_url  # noqa: B018  # says now what is missing in the settings
         super().__init__(app, *args, **kwargs)
         self.max_interval = POLL_SECONDS
+        signals.beat_init.connect(
+            _introduce, weak=False, dispatch_uid="celery_singleton_beat.introduce"
+        )
 
     def setup_schedule(self) -> None:
         """Read ``beat_schedule``; an entry that cannot be read is reported and left out."""
@@ -127,6 +135,7 @@ class SingletonScheduler(Scheduler):
             ),
             timing_of=self._stored_timing,
             per_minute=extension.limits.quota.max_per_minute,
+            introduction=Introduction(about_process(self.app)),
         )
 
     @cached_property
@@ -146,6 +155,10 @@ class SingletonScheduler(Scheduler):
 
         A signal to stop is handled between the two: what was claimed is settled.
         """
+        if self._service is not None:
+            # Not before the first tick: Celery makes the node between beat_init and it.
+            self._service, service = None, self._service
+            serve_beat(service)
         try:
             with SignalsDeferred():
                 wait_ms = self.dispatcher.tick()
@@ -258,3 +271,9 @@ class SingletonScheduler(Scheduler):
         if settings.dry_run:
             lines.append("    . dry run -> nothing is claimed or sent")
         return "\n".join(lines)
+
+
+def _introduce(sender: Any = None, **_: Any) -> None:
+    """Let a scheduler know the service that runs it (``beat_init``)."""
+    if isinstance(scheduler := getattr(sender, "scheduler", None), SingletonScheduler):
+        scheduler._service = sender  # noqa: SLF001

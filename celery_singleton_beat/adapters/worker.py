@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celery import bootsteps, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
+from celery_singleton_beat.adapters import remote_control  # noqa: F401  # its commands register
 from celery_singleton_beat.adapters.discards import discard_unknown
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.ticket import is_singleton

@@ -21,11 +21,11 @@ from celery_singleton_beat.errors import (
     UnknownEntry,
 )
 from celery_singleton_beat.protocol.asked import MOST_AT_ONCE, Ask, AskAnswer, Asked, Asking
-from celery_singleton_beat.protocol.bounds import datetime_of, instant_of
 from celery_singleton_beat.protocol.claim import Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.entry import Overlap, Timing
-from celery_singleton_beat.protocol.recurrence import occurrences
+from celery_singleton_beat.protocol.recurrences.bounds import datetime_of, instant_of
+from celery_singleton_beat.protocol.recurrences.recurrence import occurrences
 from celery_singleton_beat.store.port import Store
 
 _WHY: Final = {

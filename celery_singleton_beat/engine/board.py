@@ -24,9 +24,10 @@ from celery_singleton_beat.engine.clock import boot_ms
 from celery_singleton_beat.protocol.run import Outcome
 
 # A byte of stage, one of outcome and one that says that a signal is on its way, and the process
-# that runs the body; then until when the lease is trusted, its token and the delay of a retry.
+# that runs the body; then until when the lease is trusted, its token, the delay of a retry and
+# when the body began.
 # Numbers are aligned, so that each is written at once.
-_RECORD: Final = struct.Struct("<BBBxIQQQ")
+_RECORD: Final = struct.Struct("<BBBxIQQQQ")
 _NUMBER: Final = struct.Struct("<Q")
 _PID: Final = struct.Struct("<I")
 _PAUSE_S: Final = 0.001
@@ -67,7 +68,7 @@ class Board:
             if not self._free:
                 return None
             index = self._free.popleft()
-        _RECORD.pack_into(self._map, index * _RECORD.size, Stage.OPEN, 0, 0, 0, 0, 0, 0)
+        _RECORD.pack_into(self._map, index * _RECORD.size, Stage.OPEN, 0, 0, 0, 0, 0, 0, 0)
         return index
 
     def close(self, index: int) -> None:
@@ -99,6 +100,7 @@ class Board:
         """Note that the lease is held, and until when that may be believed (boot clock)."""
         self.trust(index, trusted_until_ms=trusted_until_ms, token=token)
         _PID.pack_into(self._map, index * _RECORD.size + 4, os.getpid())
+        _NUMBER.pack_into(self._map, index * _RECORD.size + 32, boot_ms())
         self.mark(index, Stage.BEGUN)
 
     def trust(self, index: int, *, trusted_until_ms: int, token: int) -> None:
@@ -114,6 +116,11 @@ class Board:
         """Tell which process began the attempt."""
         pid: int = _PID.unpack_from(self._map, index * _RECORD.size + 4)[0]
         return pid
+
+    def running_ms(self, index: int) -> int:
+        """Tell for how long the body of an attempt runs by now."""
+        began_ms: int = _NUMBER.unpack_from(self._map, index * _RECORD.size + 32)[0]
+        return max(boot_ms() - began_ms, 0)
 
     def aim(self, index: int, *, is_aimed: bool) -> None:
         """Note that a signal for the body of this attempt may be about to be sent, or that it was.

@@ -43,9 +43,7 @@ class Dispatcher:
     does; it tells in milliseconds how long to wait before the next one.
     """
 
-    def __init__(
-        self, replica: Replica, timings: Mapping[str, Timing], digest: str, info: str = ""
-    ) -> None:
+    def __init__(self, replica: Replica, timings: Mapping[str, Timing], digest: str) -> None:
         store, events = replica.store, replica.events
         self._store = store
         self._publisher = replica.publisher
@@ -55,7 +53,7 @@ class Dispatcher:
         self._clock_ms = replica.clock_ms
         self._timings = timings
         self._digest = digest
-        self._info = info
+        self._introduction = replica.introduction
         self._adopter = Adopter(store, events, timings, digest)
         self._watch = Watch(events, rest_ms=replica.pace.clock_jump_rest_ms)
         self._settling = Settling(partial(store.settle, digest), events)
@@ -143,12 +141,14 @@ class Dispatcher:
             self._pace.batch,
             self._pace.hold_ms,
             self._pace.replica_timeout_ms,
-            self._info,
+            self._introduction.text,
         )
         asked_ms = self._clock_ms()
         answer = self._store.claim(request)
         self._question.answered()
-        self._watch.store_answered(answer.now_ms, asked_ms, self._clock_ms())
+        answered_ms = self._clock_ms()
+        self._watch.store_answered(answer.now_ms, asked_ms, answered_ms)
+        self._introduction.heard(answer.now_ms, answered_ms - asked_ms)
         if answer.standing is not self._standing:
             self._standing = answer.standing
             self._events.emit(happened.StandingChanged(self._replica, answer.standing.value))

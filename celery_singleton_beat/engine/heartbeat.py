@@ -17,12 +17,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.board import Board, Stage
 from celery_singleton_beat.engine.clock import boot_ms
+from celery_singleton_beat.engine.processes import is_gone, send
 from celery_singleton_beat.errors import StoreError, StoreUnavailable
 from celery_singleton_beat.events import Events
 from celery_singleton_beat.protocol.run import Attempt, Finished, Outcome, Renewed
@@ -52,6 +52,15 @@ class Ticket:
     ending: Ending | None = None
     pid: int | None = None
     is_reported: bool = False
+
+
+class Held(NamedTuple):
+    """A run that holds its key: the process of its body, and for how long it runs by now."""
+
+    attempt: Attempt
+    pid: int
+    since_ms: int
+    is_trusted: bool
 
 
 class Heartbeat:
@@ -129,6 +138,21 @@ class Heartbeat:
         if at_once:
             self._report_endings()
 
+    def held(self) -> list[Held]:
+        """List the runs of this worker that hold their keys, as the board has it."""
+        with self._changed:
+            board = self.board
+            return [
+                Held(
+                    ticket.attempt,
+                    board.pid(ticket.index),
+                    board.running_ms(ticket.index),
+                    board.is_trusted(ticket.index),
+                )
+                for stage in (Stage.BEGUN, Stage.LOST)
+                for ticket in self._at(stage)
+            ]
+
     def discard(self, attempt: Attempt, reason: str) -> None:
         """See that the run of a message that will not be executed is closed in the store."""
         with self._changed:
@@ -186,7 +210,7 @@ class Heartbeat:
     def _is_orphaned(self, ticket: Ticket) -> bool:
         """Tell whether the process that runs the body is gone, whatever the pool knows of it."""
         pid = self.board.pid(ticket.index)
-        return pid != os.getpid() and _is_gone(pid)
+        return pid != os.getpid() and is_gone(pid)
 
     def _at(self, stage: Stage) -> list[Ticket]:
         return [t for t in self._open.values() if self.board.stage(t.index) is stage]
@@ -213,7 +237,7 @@ class Heartbeat:
                     return
                 ticket.is_reported = True
                 if ticket.stop_signal is not None:
-                    is_stopped = _send(ticket.stop_signal, board.pid(index))
+                    is_stopped = send(ticket.stop_signal, board.pid(index))
             finally:
                 board.aim(index, is_aimed=False)
         self._events.emit(happened.LeaseGone(ticket.attempt.run, ticket.attempt.key))
@@ -225,7 +249,7 @@ class Heartbeat:
             ended = [
                 (ticket, ticket.ending)
                 for ticket in self._ended.values()
-                if ticket.ending and (ticket.pid is None or _is_gone(ticket.pid))
+                if ticket.ending and (ticket.pid is None or is_gone(ticket.pid))
             ]
             ended += [(ticket, self._noted(ticket)) for ticket in self._at(Stage.ENDED)]
         if not ended:
@@ -280,37 +304,3 @@ class Heartbeat:
                 wait_ms = _RETRY_MS
             if last_ms is not None and (self._clock_ms() >= last_ms or not self._has_endings()):
                 return
-
-
-def _is_gone(pid: int) -> bool:
-    """Tell whether a process has ended; a zombie has."""
-    if (known := _state_and_parent(pid)) is not None:
-        return known[0] in b"ZX"
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
-def _send(number: int, pid: int) -> bool:
-    """Send a signal to a child of this process; tell whether there is one of that id."""
-    known = _state_and_parent(pid)
-    if pid == os.getpid() or (known and int(known[1]) != os.getpid()):
-        return False  # a process that has ended: its id may have become another's
-    try:
-        os.kill(pid, number)
-    except OSError:
-        return False
-    return True
-
-
-def _state_and_parent(pid: int) -> tuple[bytes, bytes] | None:
-    """Ask the kernel about a process; None if there is none, or no such kernel."""
-    try:
-        state, parent = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:2]
-    except OSError:
-        return None
-    return state, parent

@@ -6,9 +6,10 @@ Runs in: beat.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from celery_singleton_beat.engine.clock import boot_ms
+from celery_singleton_beat.engine.introduction import Introduction
 from celery_singleton_beat.engine.pace import Pace
 from celery_singleton_beat.engine.publisher import Publisher
 from celery_singleton_beat.events import Events
@@ -35,3 +36,4 @@ class Replica:
     timing_of: Callable[[Entry], Timing] = Entry.timing
     per_minute: int = ABSENT
     clock_ms: Callable[[], int] = boot_ms
+    introduction: Introduction = field(default_factory=Introduction)

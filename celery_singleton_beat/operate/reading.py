@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from celery_singleton_beat.adapters.entries import defaults_of
 from celery_singleton_beat.adapters.extension import Extension, extension_of
+from celery_singleton_beat.adapters.timetable import Timetable
+from celery_singleton_beat.engine.asking import RunRequest
 from celery_singleton_beat.engine.timetable import TimetableEngine
 from celery_singleton_beat.errors import EntryError, UnknownEntry
 from celery_singleton_beat.operate.config_entries import ConfigEntries
@@ -127,6 +129,19 @@ class Reading:
         raise UnknownEntry(
             f"there is no entry {name!r}, neither stored nor in this app's beat_schedule"
         )
+
+    def requests(self, name: str | None = None) -> Iterator[RunRequest]:
+        """Read what is asked for and not published yet, of one entry or all, in no order."""
+        return Timetable(self._app).requests(name)
+
+    def lock_names(self, limit: int = 1000) -> list[str]:
+        """Name lock keys that are held, those whose leases end last first."""
+        names: list[str] = self._store.lock_names(limit)
+        return names
+
+    def tenant_names(self) -> Iterator[str]:
+        """Name the tenants that have something, in no order."""
+        return Timetable(self._app).tenants()
 
     def _stored_detail(self, name: str, kept: Kept, times: Times, count: int) -> EntryDetail:
         (row,) = self._stored_rows([name], times)

@@ -31,7 +31,7 @@ from celery_singleton_beat.protocol.codec import ABSENT, clean, join, split
 from celery_singleton_beat.protocol.entry import DAY_MS, Overlap, Timing
 from celery_singleton_beat.protocol.occurrence import Occurrence
 from celery_singleton_beat.protocol.plan import Plan
-from celery_singleton_beat.protocol.recurrence import occurrences
+from celery_singleton_beat.protocol.recurrences.recurrence import occurrences
 from celery_singleton_beat.protocol.stored import Card
 from celery_singleton_beat.protocol.tenant import Tenant
 

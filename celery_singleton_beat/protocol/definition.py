@@ -21,13 +21,13 @@ from celery_singleton_beat.errors import (
     UnreadableEntry,
 )
 from celery_singleton_beat.protocol import entry_values as values
-from celery_singleton_beat.protocol.bounds import instant_of
 from celery_singleton_beat.protocol.entry import CatchUp, Defaults, Overlap, Timing
-from celery_singleton_beat.protocol.gap import min_gap_ms
-from celery_singleton_beat.protocol.recurrence import Recurrence
-from celery_singleton_beat.protocol.spec import Spec, spec_of
-from celery_singleton_beat.protocol.spec_kinds import clock_of, in_bounds
-from celery_singleton_beat.protocol.wallclock import zone_name
+from celery_singleton_beat.protocol.recurrences.bounds import instant_of
+from celery_singleton_beat.protocol.recurrences.gap import min_gap_ms
+from celery_singleton_beat.protocol.recurrences.recurrence import Recurrence
+from celery_singleton_beat.protocol.recurrences.spec import Spec, spec_of
+from celery_singleton_beat.protocol.recurrences.spec_kinds import clock_of, in_bounds
+from celery_singleton_beat.protocol.recurrences.wallclock import zone_name
 from celery_singleton_beat.setting_values import written
 
 if TYPE_CHECKING:

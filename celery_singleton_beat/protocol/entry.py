@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Final
 
 from celery_singleton_beat.protocol.jitter import offset_ms
-from celery_singleton_beat.protocol.recurrence import Recurrence
+from celery_singleton_beat.protocol.recurrences.recurrence import Recurrence
 
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 24 * 60 * MINUTE_MS

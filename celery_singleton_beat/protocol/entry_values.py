@@ -15,8 +15,8 @@ from celery_singleton_beat.errors import (
     EntryTooNew,
     UnreadableEntry,
 )
-from celery_singleton_beat.protocol.bounds import datetime_of, instant_of
 from celery_singleton_beat.protocol.codec import SEPARATOR
+from celery_singleton_beat.protocol.recurrences.bounds import datetime_of, instant_of
 from celery_singleton_beat.setting_values import (
     DAY_MS,
     Bool,

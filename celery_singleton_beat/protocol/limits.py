@@ -12,7 +12,7 @@ from celery_singleton_beat.errors import ConfigurationError, LimitExceeded
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.entry_values import seconds_number
-from celery_singleton_beat.protocol.gap import min_gap_ms
+from celery_singleton_beat.protocol.recurrences.gap import min_gap_ms
 from celery_singleton_beat.protocol.tenant import Quota
 from celery_singleton_beat.setting_values import Int, Seconds, did_you_mean, written
 

@@ -17,7 +17,11 @@ from celery_singleton_beat.protocol.claim import Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.entry import CatchUp, Timing
 from celery_singleton_beat.protocol.occurrence import Occurrence
-from celery_singleton_beat.protocol.recurrence import is_due_at, latest_until, occurrences
+from celery_singleton_beat.protocol.recurrences.recurrence import (
+    is_due_at,
+    latest_until,
+    occurrences,
+)
 
 LATE_MS: Final = 10_000
 """With ``catch_up="none"``, an occurrence later than this counts as missed."""

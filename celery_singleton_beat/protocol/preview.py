@@ -9,14 +9,14 @@ from itertools import islice
 from typing import NamedTuple
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.bounds import datetime_of, instant_of
 from celery_singleton_beat.protocol.claim import Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.entry import Timing
 from celery_singleton_beat.protocol.jitter import offset_ms
 from celery_singleton_beat.protocol.plan import plan
-from celery_singleton_beat.protocol.recurrence import is_due_at, occurrences
+from celery_singleton_beat.protocol.recurrences.bounds import datetime_of, instant_of
+from celery_singleton_beat.protocol.recurrences.recurrence import is_due_at, occurrences
 
 
 class Due(NamedTuple):

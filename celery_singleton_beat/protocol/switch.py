@@ -9,10 +9,10 @@ not comes with its next time here, at most an interval after the switch.
 
 from __future__ import annotations
 
-from celery_singleton_beat.protocol.bounds import Bounded
 from celery_singleton_beat.protocol.codec import ABSENT
-from celery_singleton_beat.protocol.recurrence import Interval, Recurrence, latest_until
-from celery_singleton_beat.protocol.relative import RelativeInterval
+from celery_singleton_beat.protocol.recurrences.bounds import Bounded
+from celery_singleton_beat.protocol.recurrences.recurrence import Interval, Recurrence, latest_until
+from celery_singleton_beat.protocol.recurrences.relative import RelativeInterval
 
 
 def first_slot_ms(rule: Recurrence, since_ms: int, now_ms: int) -> int | None:

@@ -10,6 +10,7 @@ from celery_singleton_beat.store.memory_runs import MemoryRuns
 from celery_singleton_beat.store.memory_slots import MemorySlots
 from celery_singleton_beat.store.memory_state import State
 from celery_singleton_beat.store.memory_timetable import MemoryTimetable
+from celery_singleton_beat.store.server_port import Server
 
 
 class MemoryStore(MemorySlots, MemoryTimetable, MemoryRuns):
@@ -22,6 +23,9 @@ class MemoryStore(MemorySlots, MemoryTimetable, MemoryRuns):
 
     def ping(self) -> int:
         return self._now_ms()
+
+    def server(self) -> Server:
+        return Server(product="memory")
 
     def wait_change(self, seconds: float) -> bool:
         self._changed.wait(seconds)

@@ -30,6 +30,7 @@ from celery_singleton_beat.protocol.run import (
 )
 from celery_singleton_beat.store.asked_port import AskedStore
 from celery_singleton_beat.store.observed_port import ObservedStore
+from celery_singleton_beat.store.server_port import ServerStore
 from celery_singleton_beat.store.timetable_port import TimetableStore
 
 SCHEMA: Final = 1
@@ -166,7 +167,7 @@ class LocksAnswer:
     reborn_ms: int = 0
 
 
-class Store(TimetableStore, AskedStore, ObservedStore, Protocol):
+class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, Protocol):
     """What remembers. See the module for what every verb promises."""
 
     def claim(self, request: ClaimRequest) -> ClaimAnswer:

@@ -58,6 +58,7 @@ _PARTS: Final = {
     "claim_asked": ("prelude", "timetable", "asking", "claim_asked"),
     "settle_asked": ("prelude", "timetable", "asking", "settling", "settle_asked"),
     "cancel_asked": ("prelude", "timetable", "asking", "cancel_asked"),
+    "probe": ("probe",),
     "open_requests": ("prelude", "timetable", "asking", "open_requests"),
 }
 

@@ -11,6 +11,7 @@ from typing import Final
 from celery_singleton_beat.store.redis_asked import RedisAsked
 from celery_singleton_beat.store.redis_observed import RedisObserved
 from celery_singleton_beat.store.redis_runs import RedisRuns
+from celery_singleton_beat.store.redis_server import RedisServer
 from celery_singleton_beat.store.redis_slots import RedisSlots
 from celery_singleton_beat.store.redis_timetable import RedisTimetable
 from celery_singleton_beat.store.redis_wake import Wake
@@ -18,7 +19,7 @@ from celery_singleton_beat.store.redis_wire import Script
 from celery_singleton_beat.store.redis_words import packed, script_call
 
 
-class RedisStore(RedisSlots, RedisTimetable, RedisAsked, RedisRuns, RedisObserved):
+class RedisStore(RedisSlots, RedisTimetable, RedisAsked, RedisRuns, RedisObserved, RedisServer):
     """Implements ``Store`` on one Redis."""
 
     _wake: Wake | None = None

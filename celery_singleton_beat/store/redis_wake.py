@@ -33,6 +33,8 @@ class Wake:
         self._pid = 0
         self._rests_until = 0.0
         self._heard = 0.0
+        self._silent_since = 0.0
+        self._pinged = 0.0
 
     def wait(self, seconds: float) -> bool:
         """Wait until something is said, at most so long; False at once if nothing can be heard."""
@@ -45,11 +47,28 @@ class Wake:
                 self._gather(until)
                 while connection.can_read(timeout=0):
                     connection.read_response()
+                self._silent_since, self._pinged = time.monotonic(), 0.0
+            else:
+                self._check(connection)
         except LINE_ERRORS:
             self.close()
             self._rests_until = time.monotonic() + _REST_SECONDS
             return False
         return True
+
+    def _check(self, connection: Any) -> None:
+        """See from time to time that a silent line is not a dead one.
+
+        Raises:
+            ConnectionError: the last ping has had no answer for as long as any answer may take.
+        """
+        now, interval = time.monotonic(), connection.health_check_interval
+        if self._pinged:
+            if now - self._pinged > (connection.socket_timeout or interval):
+                raise ConnectionResetError("the line is silent")
+        elif interval and now - self._silent_since > interval:
+            connection.send_command("PING", check_health=False)
+            self._pinged = now
 
     def _gather(self, until: float) -> None:
         """Let more be said first if something was just heard, but not past a time."""
@@ -70,4 +89,5 @@ class Wake:
             connection.connect()
             connection.send_command("SUBSCRIBE", self._channel)
             connection.read_response()
+            self._silent_since, self._pinged = time.monotonic(), 0.0
         return self._connection

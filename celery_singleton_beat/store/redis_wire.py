@@ -3,13 +3,16 @@
 Connections are redis-py's, taken straight from its pool classes: a client's
 command path costs twice as much. A call that finds its connection dead is made
 once more on a new one; every script answers a repeat the same, so that is safe.
-Nothing is ever queued for later.
+One that has been idle for a while is tried first: a firewall that has forgotten
+it lets whatever is sent vanish, and says nothing. Nothing is ever queued for later.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,6 +53,10 @@ LINE_ERRORS: Final = (RedisError, OSError)
 """What a connection of this wire may raise."""
 
 
+class Refused(Exception):
+    """The server would not answer a question; the text is its own."""
+
+
 @dataclass(frozen=True)
 class Script:
     """A Lua script and the name by which the server knows it."""
@@ -73,12 +80,14 @@ class Wire:
         options: Mapping[str, object] | None = None,
         connect_timeout_ms: int = 2000,
         socket_timeout_ms: int = 2000,
+        health_check_ms: int = 0,
     ) -> None:
         self._url = url
         keepalive = {} if url.startswith("unix") else {"socket_keepalive": True}
         self._options: dict[str, Any] = {
             "socket_connect_timeout": connect_timeout_ms / 1000,
             "socket_timeout": socket_timeout_ms / 1000,
+            "health_check_interval": health_check_ms / 1000,
             "protocol": 2,
             "max_connections": 1 << 20,  # one for each thread that asks; the default is a hundred
             **keepalive,
@@ -123,6 +132,38 @@ class Wire:
         answer: list[Any] = json.loads(text)
         return answer
 
+    def ask(self, *words: str, on_its_own: bool = False) -> Any:
+        """Ask the server something beside the scripts; the answer is as the driver reads it.
+
+        ``on_its_own``: on a connection that is closed afterwards.
+
+        Raises:
+            Refused: the server does not know such a command, or this user may not give it.
+            StoreUnavailable: no answer.
+        """
+        try:
+            connection = self.new_connection() if on_its_own else self._take()
+            try:
+                if connection._sock is None:  # noqa: SLF001  # no public way to ask
+                    _connect(connection)
+                connection.send_command(*words)
+                answer = connection.read_response()
+            except ResponseError:
+                raise
+            except BaseException:
+                connection.disconnect()
+                raise
+            finally:
+                if on_its_own:
+                    connection.disconnect()
+                else:
+                    self._idle.append(connection)
+        except ResponseError as error:
+            raise Refused(str(error)) from error
+        except LINE_ERRORS as error:
+            raise self._unavailable(error) from error
+        return answer
+
     def close(self) -> None:
         """Close what is idle. The wire can be used again."""
         if self._pid == os.getpid():
@@ -132,8 +173,8 @@ class Wire:
     def _ask(self, connection: Any, script: Script, call: bytes) -> str:
         was_open = connection._sock is not None  # noqa: SLF001  # no public way to ask
         try:
-            if not was_open:
-                connection.connect()  # behind Sentinel, that is where the primary is looked up
+            if not was_open or not _is_well(connection):
+                _connect(connection)
             return self._run(connection, script, call)
         except (AuthenticationError, SlowServer, TimeoutError):
             raise
@@ -142,16 +183,19 @@ class Wire:
             if not was_open:
                 raise
         connection.disconnect()
-        connection.connect()
+        _connect(connection)
         return self._run(connection, script, call)
 
     @staticmethod
     def _run(connection: Any, script: Script, call: bytes) -> str:
         try:
-            return exchange(connection, call)
+            text = exchange(connection, call)
         except NoScriptError:
             exchange(connection, command("SCRIPT", "LOAD", script.source))
-            return exchange(connection, call)
+            text = exchange(connection, call)
+        if connection.health_check_interval:  # the driver counts only what it reads itself
+            connection.next_health_check = time.monotonic() + connection.health_check_interval
+        return text
 
     def _take(self) -> Any:
         if self._pid != os.getpid():
@@ -170,10 +214,12 @@ class Wire:
         try:
             if self._pool is None:
                 self._pool = self._client().connection_pool
-            return self._pool.make_connection()
+            connection = self._pool.make_connection()
         except (TypeError, ValueError) as error:
             msg = f"the store's URL ({self.address}) or singleton_beat_redis_options: {error}"
             raise ConfigurationError(msg) from error
+        connection.next_health_check = math.inf  # a new line needs no trial before its first answer
+        return connection
 
     def _client(self) -> Any:
         if self._url.startswith("sentinel"):
@@ -203,6 +249,24 @@ class Wire:
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         text = str(error) or type(error).__name__
         return StoreUnavailable(f"the store at {self.address} did not answer: {text}")
+
+
+def _connect(connection: Any) -> None:
+    """Connect; behind Sentinel, that is where the primary is looked up."""
+    connection.next_health_check = math.inf
+    connection.connect()
+
+
+def _is_well(connection: Any) -> bool:
+    """Tell whether an open connection may be used; one that idled has to answer a ping first."""
+    if time.monotonic() <= connection.next_health_check:
+        return True
+    try:
+        connection.check_health()
+    except LINE_ERRORS:
+        connection.disconnect()
+        return False
+    return True
 
 
 def _without_secrets(url: str) -> str:

@@ -19,7 +19,7 @@ from celery import Celery
 
 from celery_singleton_beat import SingletonScheduler, Timetable
 from celery_singleton_beat.adapters.extension import extension_of
-from celery_singleton_beat.protocol.spec import spec_of
+from celery_singleton_beat.protocol.recurrences.spec import spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

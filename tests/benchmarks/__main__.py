@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tests.benchmarks import (
     dispatch_rate,
+    figures_cost,
     lateness,
     older_celery,
     peers_rate,
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, tuple[Callable[[Bench], list[Table]], str | None]] = {
     "timetable-peers": (timetable_peers.run, timetable_peers.__doc__),
     "timetable-rate": (timetable_rate.run, timetable_rate.__doc__),
     "timetable-writes": (timetable_writes.run, timetable_writes.__doc__),
+    "figures": (figures_cost.run, figures_cost.__doc__),
     "renewal": (renewal.run, renewal.__doc__),
     "reconcile": (reconcile_rate.run, reconcile_rate.__doc__),
 }

@@ -37,6 +37,8 @@ class FaultProxy:
     - `hold(direction)`: bytes of that direction wait, and arrive late, on `heal()`.
     - `tear_reply(after_bytes)`: of what the server sends next, so many bytes pass, then the
       connection is reset. With 0: the write happened, the client sees a broken connection.
+    - `forget()`: what is open now goes silent for ever, and what is opened later is not; as a
+      firewall does that has dropped its table.
     - `heal()`: ends all of it. A connection that has lost bytes is reset, not resumed.
     """
 
@@ -75,6 +77,9 @@ class FaultProxy:
     def blackhole(self, direction: Direction | None = None) -> None:
         """Of one direction, or of both."""
         self._call(self._set(_blackholes={direction} if direction else {TO_SERVER, TO_CLIENT}))
+
+    def forget(self) -> None:
+        self._call(self._forget())
 
     def hold(self, direction: Direction | None = None) -> None:
         """Of one direction, or of both."""
@@ -131,6 +136,10 @@ class FaultProxy:
     async def _set(self, **faults: object) -> None:
         for name, value in faults.items():
             setattr(self, name, value)
+
+    async def _forget(self) -> None:
+        for link in self._links:
+            link.forgotten = link.lossy = True
 
     async def _hold(self, directions: set[Direction]) -> None:
         for direction in directions:
@@ -204,7 +213,7 @@ class FaultProxy:
                 if not self._open[direction].is_set():
                     self._count(self.held, direction, len(data))
                     await self._open[direction].wait()
-                if direction in self._blackholes:
+                if link.forgotten or direction in self._blackholes:
                     link.lossy = True
                     self._count(self.swallowed, direction, len(data))
                     continue
@@ -248,6 +257,7 @@ class _Link:
         self.to_server: asyncio.StreamWriter | None = None
         self.pumps: list[asyncio.Future[None]] = []
         self.lossy = False
+        self.forgotten = False
         self.done = asyncio.Event()
 
     def cut(self) -> None:

@@ -10,7 +10,7 @@ from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.errors import StoreUnavailable
 from celery_singleton_beat.events import Event, Events
 from celery_singleton_beat.protocol.entry import Timing, configuration_digest
-from celery_singleton_beat.protocol.recurrence import Interval
+from celery_singleton_beat.protocol.recurrences.recurrence import Interval
 from celery_singleton_beat.store.memory_store import MemoryStore
 from celery_singleton_beat.testing import FakeClock, RecordingPublisher
 

@@ -14,7 +14,11 @@ from celery.schedules import BaseSchedule, crontab, schedule, solar
 
 from celery_singleton_beat.adapters.convert import recurrence_of
 from celery_singleton_beat.errors import EntryError, RecurrenceError
-from celery_singleton_beat.protocol.recurrence import is_due_at, latest_until, occurrences
+from celery_singleton_beat.protocol.recurrences.recurrence import (
+    is_due_at,
+    latest_until,
+    occurrences,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MILLISECOND = timedelta(milliseconds=1)

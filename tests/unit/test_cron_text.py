@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.cron_text import (
+from celery_singleton_beat.protocol.recurrences.cron_text import (
     DAY_OF_MONTH,
     DAY_OF_WEEK,
     HOUR,
@@ -22,8 +22,8 @@ from celery_singleton_beat.protocol.cron_text import (
     field_numbers,
     field_text,
 )
-from celery_singleton_beat.protocol.recurrence import occurrences
-from celery_singleton_beat.protocol.spec import spec_of
+from celery_singleton_beat.protocol.recurrences.recurrence import occurrences
+from celery_singleton_beat.protocol.recurrences.spec import spec_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MILLISECOND = timedelta(milliseconds=1)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from celery_singleton_beat.protocol.gap import changes_of, min_gap_ms
-from celery_singleton_beat.protocol.recurrence import occurrences
-from celery_singleton_beat.protocol.spec import spec_of
-from celery_singleton_beat.protocol.wallclock import wall_clock
-from celery_singleton_beat.protocol.zones import zone_of
+from celery_singleton_beat.protocol.recurrences.gap import changes_of, min_gap_ms
+from celery_singleton_beat.protocol.recurrences.recurrence import occurrences
+from celery_singleton_beat.protocol.recurrences.spec import spec_of
+from celery_singleton_beat.protocol.recurrences.wallclock import wall_clock
+from celery_singleton_beat.protocol.recurrences.zones import zone_of
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS

@@ -7,7 +7,7 @@ import pytest
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.publisher import Sent
 from celery_singleton_beat.protocol.entry import CatchUp, Overlap, Timing
-from celery_singleton_beat.protocol.recurrence import Interval
+from celery_singleton_beat.protocol.recurrences.recurrence import Interval
 from celery_singleton_beat.protocol.run import Attempt, Outcome
 from celery_singleton_beat.store.port import Ending
 from celery_singleton_beat.testing import START_MS

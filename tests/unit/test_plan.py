@@ -12,7 +12,7 @@ from celery_singleton_beat.protocol.claim import Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.entry import CatchUp, Timing, configuration_digest
 from celery_singleton_beat.protocol.plan import Reason, first_plan, plan, resume_at
-from celery_singleton_beat.protocol.recurrence import Interval
+from celery_singleton_beat.protocol.recurrences.recurrence import Interval
 
 EVERY_MS = 1000
 

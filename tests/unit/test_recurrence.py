@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.crontab import Crontab
-from celery_singleton_beat.protocol.recurrence import (
+from celery_singleton_beat.protocol.recurrences.crontab import Crontab
+from celery_singleton_beat.protocol.recurrences.recurrence import (
     Interval,
     Recurrence,
     is_due_at,
     latest_until,
     occurrences,
 )
-from celery_singleton_beat.protocol.relative import RelativeInterval
+from celery_singleton_beat.protocol.recurrences.relative import RelativeInterval
 
 if TYPE_CHECKING:
     from collections.abc import Callable

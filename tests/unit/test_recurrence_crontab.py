@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.crontab import Crontab
-from celery_singleton_beat.protocol.recurrence import occurrences
+from celery_singleton_beat.protocol.recurrences.crontab import Crontab
+from celery_singleton_beat.protocol.recurrences.recurrence import occurrences
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 UTC = ZoneInfo("UTC")

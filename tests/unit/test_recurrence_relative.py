@@ -11,8 +11,12 @@ from celery.schedules import schedule
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celery_singleton_beat.protocol.recurrence import is_due_at, latest_until, occurrences
-from celery_singleton_beat.protocol.relative import RelativeInterval
+from celery_singleton_beat.protocol.recurrences.recurrence import (
+    is_due_at,
+    latest_until,
+    occurrences,
+)
+from celery_singleton_beat.protocol.recurrences.relative import RelativeInterval
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MILLISECOND = timedelta(milliseconds=1)

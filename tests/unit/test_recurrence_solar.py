@@ -11,8 +11,8 @@ import pytest
 from celery.schedules import solar as celery_solar
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.recurrence import latest_until, occurrences
-from celery_singleton_beat.protocol.solar import Solar
+from celery_singleton_beat.protocol.recurrences.recurrence import latest_until, occurrences
+from celery_singleton_beat.protocol.recurrences.solar import Solar
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

@@ -11,8 +11,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.recurrence import is_due_at, latest_until, occurrences
-from celery_singleton_beat.protocol.spec import spec_of
+from celery_singleton_beat.protocol.recurrences.recurrence import (
+    is_due_at,
+    latest_until,
+    occurrences,
+)
+from celery_singleton_beat.protocol.recurrences.spec import spec_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MILLISECOND = timedelta(milliseconds=1)

@@ -33,6 +33,7 @@ DURATIONS = [
     "renew_every",
     "lock_retry_delay",
 ]
+OFF_AT_ZERO = ["health_check_interval"]
 
 
 def read(conf: Mapping[str, object] | None = None, **environ: str) -> Settings:
@@ -63,6 +64,16 @@ def test_a_duration_keeps_its_milliseconds(milliseconds: int) -> None:
     settings = read({"lock_ttl": milliseconds / 1000})
 
     assert settings.lock_ttl_ms == milliseconds
+
+
+@pytest.mark.parametrize("name", OFF_AT_ZERO)
+def test_what_can_be_switched_off_is_off_at_zero(name: str) -> None:
+    """S0-13, S0-25."""
+    settings = read({name: 0})
+
+    assert getattr(settings, f"{name}_ms") == 0
+    with pytest.raises(ConfigurationError, match=f"^singleton_beat_{name} "):
+        read({name: -1})
 
 
 @pytest.mark.parametrize("name", DURATIONS)
@@ -316,4 +327,4 @@ def test_every_duration_is_refused_alike() -> None:
         name.removesuffix("_ms") for name in Settings.__dataclass_fields__ if name.endswith("_ms")
     ]
 
-    assert sorted(DURATIONS) == sorted(declared)
+    assert sorted(DURATIONS + OFF_AT_ZERO) == sorted(declared)

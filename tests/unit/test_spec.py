@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from celery_singleton_beat.adapters.convert import recurrence_of, spec_of_schedule
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.recurrence import occurrences
-from celery_singleton_beat.protocol.spec import spec_from_json, spec_of
-from celery_singleton_beat.protocol.spec_kinds import in_bounds
+from celery_singleton_beat.protocol.recurrences.recurrence import occurrences
+from celery_singleton_beat.protocol.recurrences.spec import spec_from_json, spec_of
+from celery_singleton_beat.protocol.recurrences.spec_kinds import in_bounds
 
 START_MS = 1_790_000_000_000
 DAY_MS = 86_400_000
@@ -202,7 +202,7 @@ def test_bounds_are_kept_at_both_ends_and_by_every_question() -> None:
 def test_rules_have_the_same_text_with_every_hash_seed() -> None:
     """F1: replicas on other hosts compute the same rule."""
     program = (
-        "from celery_singleton_beat.protocol.spec import spec_of\n"
+        "from celery_singleton_beat.protocol.recurrences.spec import spec_of\n"
         "for given in ['*/7 1,5,9 1-9,20 feb-may mon,fri', '5,50 * * * * *',\n"
         "    'RRULE:FREQ=YEARLY;BYMONTH=1,2,9;BYDAY=MO,-1FR;BYHOUR=9,17']:\n"
         "    print(spec_of(given).recurrence('Europe/Rome').rule, spec_of(given).to_json())\n"

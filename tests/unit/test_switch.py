@@ -6,11 +6,11 @@ from datetime import datetime, timezone
 
 import pytest
 
-from celery_singleton_beat.protocol.bounds import Bounded, Once
 from celery_singleton_beat.protocol.codec import ABSENT
-from celery_singleton_beat.protocol.recurrence import Interval, Recurrence
-from celery_singleton_beat.protocol.relative import RelativeInterval
-from celery_singleton_beat.protocol.spec import spec_of
+from celery_singleton_beat.protocol.recurrences.bounds import Bounded, Once
+from celery_singleton_beat.protocol.recurrences.recurrence import Interval, Recurrence
+from celery_singleton_beat.protocol.recurrences.relative import RelativeInterval
+from celery_singleton_beat.protocol.recurrences.spec import spec_of
 from celery_singleton_beat.protocol.switch import first_slot_ms, last_slot_ms
 
 HOUR_MS = 3_600_000

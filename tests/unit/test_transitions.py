@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
-from celery_singleton_beat.protocol.crontab import Crontab
-from celery_singleton_beat.protocol.recurrence import occurrences
+from celery_singleton_beat.protocol.recurrences.crontab import Crontab
+from celery_singleton_beat.protocol.recurrences.recurrence import occurrences
 
 DAY = 1440
 MINUTE_MS = 60_000

@@ -16,7 +16,7 @@ from celery_singleton_beat.adapters.convert import recurrence_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from celery_singleton_beat.protocol.recurrence import Recurrence
+    from celery_singleton_beat.protocol.recurrences.recurrence import Recurrence
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # A leap year.

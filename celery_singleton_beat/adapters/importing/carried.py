@@ -15,7 +15,7 @@ from celery_singleton_beat.adapters.convert import own_zone_name
 from celery_singleton_beat.adapters.entry import Entry
 from celery_singleton_beat.engine.reconcile import Row
 from celery_singleton_beat.errors import EntryError
-from celery_singleton_beat.protocol.wallclock import zone_name
+from celery_singleton_beat.protocol.recurrences.wallclock import zone_name
 
 if TYPE_CHECKING:
     from celery import Celery

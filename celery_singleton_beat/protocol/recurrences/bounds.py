@@ -5,16 +5,21 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.recurrence import Recurrence, is_due_at, latest_until
+from celery_singleton_beat.protocol.recurrences.recurrence import (
+    KnownByRule,
+    Recurrence,
+    is_due_at,
+    latest_until,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class Once:
+class Once(KnownByRule):
     """One occurrence, at an instant."""
 
-    __slots__ = ("at_ms", "rule")
+    __slots__ = ("at_ms",)
 
     def __init__(self, at_ms: int) -> None:
         self.at_ms = at_ms
@@ -28,20 +33,11 @@ class Once:
         """The instant, if it lies in ``[not_before_ms, until_ms]``."""
         return self.at_ms if not_before_ms <= self.at_ms <= until_ms else None
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Once) and self.at_ms == other.at_ms
 
-    def __hash__(self) -> int:
-        return hash(self.rule)
-
-    def __repr__(self) -> str:
-        return f"<{self.rule}>"
-
-
-class Bounded:
+class Bounded(KnownByRule):
     """A rule whose occurrences outside ``[start_ms, end_ms]`` do not count (None: no bound)."""
 
-    __slots__ = ("_end_ms", "_start_ms", "inner", "rule")
+    __slots__ = ("_end_ms", "_start_ms", "inner")
 
     def __init__(self, inner: Recurrence, start_ms: int | None, end_ms: int | None) -> None:
         self.inner = inner
@@ -76,15 +72,6 @@ class Bounded:
         return (self._start_ms is None or at_ms >= self._start_ms) and (
             self._end_ms is None or at_ms <= self._end_ms
         )
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Bounded) and self.rule == other.rule
-
-    def __hash__(self) -> int:
-        return hash(self.rule)
-
-    def __repr__(self) -> str:
-        return f"<{self.rule}>"
 
 
 def instant_of(at: object, what: str) -> int:

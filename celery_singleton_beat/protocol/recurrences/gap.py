@@ -11,14 +11,14 @@ from functools import lru_cache, singledispatch
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from celery_singleton_beat.protocol.bounds import Bounded, Once
-from celery_singleton_beat.protocol.calendar_cycle import DaySet
-from celery_singleton_beat.protocol.cron_text import CronFields
-from celery_singleton_beat.protocol.crontab import Crontab
-from celery_singleton_beat.protocol.recurrence import Interval, Recurrence, latest_until
-from celery_singleton_beat.protocol.relative import RelativeInterval
-from celery_singleton_beat.protocol.solar import Solar
-from celery_singleton_beat.protocol.wallclock import (
+from celery_singleton_beat.protocol.recurrences.bounds import Bounded, Once
+from celery_singleton_beat.protocol.recurrences.calendar_cycle import DaySet
+from celery_singleton_beat.protocol.recurrences.cron_text import CronFields
+from celery_singleton_beat.protocol.recurrences.crontab import Crontab
+from celery_singleton_beat.protocol.recurrences.recurrence import Interval, Recurrence, latest_until
+from celery_singleton_beat.protocol.recurrences.relative import RelativeInterval
+from celery_singleton_beat.protocol.recurrences.solar import Solar
+from celery_singleton_beat.protocol.recurrences.wallclock import (
     DAY_MS,
     HOUR_MS,
     MINUTE_MS,

@@ -9,9 +9,10 @@ from itertools import islice
 from typing import Final
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.calendar_days import CalendarDays
-from celery_singleton_beat.protocol.rrule_text import Frequency, RRuleParts
-from celery_singleton_beat.protocol.wallclock import (
+from celery_singleton_beat.protocol.recurrences.calendar_days import CalendarDays
+from celery_singleton_beat.protocol.recurrences.recurrence import KnownByRule
+from celery_singleton_beat.protocol.recurrences.rrule_text import Frequency, RRuleParts
+from celery_singleton_beat.protocol.recurrences.wallclock import (
     DAY_MS,
     EARLIEST_MS,
     HOUR_MS,
@@ -33,7 +34,7 @@ _TIMES_AT_MOST: Final = 1440
 _STEPS_AT_MOST: Final = 100_000
 
 
-class CalendarRule:
+class CalendarRule(KnownByRule):
     """A rule of RFC 5545 on the wall clock of a zone.
 
     Without a ``DTSTART`` it is counted from 1970-01-01 00:00 of the zone, a
@@ -52,14 +53,12 @@ class CalendarRule:
 
     __slots__ = (
         "_days",
-        "_hash",
         "_is_wild",
         "_last_ms",
         "_parts",
         "_start_ms",
         "_times",
         "clock",
-        "rule",
     )
 
     def __init__(self, parts: RRuleParts, clock: WallClock) -> None:
@@ -77,7 +76,6 @@ class CalendarRule:
         self._times = _times_of_day(parts, self._start_ms % DAY_MS)
         self._last_ms: int | None = None if parts.until_is_utc else parts.until_ms
         self.rule = f"rrule {parts.text.replace(chr(10), ' ')} {clock.name}"
-        self._hash = hash(self.rule)
         first = next(self._all_from(self._start_ms), None)
         if first is None:
             raise RecurrenceError(f"rrule {parts.text!r} names a date or time that never comes")
@@ -87,15 +85,6 @@ class CalendarRule:
     def next_after(self, after_ms: int) -> int | None:
         """The first occurrence strictly after an instant; None if there is none within 50 years."""
         return _remembered_next(self, after_ms)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, CalendarRule) and self.rule == other.rule
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __repr__(self) -> str:
-        return f"<{self.rule}>"
 
     def find_next(self, after_ms: int) -> int | None:
         """`next_after` without its memory."""

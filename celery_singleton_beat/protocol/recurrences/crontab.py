@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.cron_text import CronFields
-from celery_singleton_beat.protocol.wallclock import (
+from celery_singleton_beat.protocol.recurrences.cron_text import CronFields
+from celery_singleton_beat.protocol.recurrences.recurrence import KnownByRule
+from celery_singleton_beat.protocol.recurrences.wallclock import (
     DAY_MS,
     EARLIEST_MS,
     HOUR_MS,
@@ -46,7 +47,7 @@ class DayInstants(NamedTuple):
     single: tuple[int, ...]
 
 
-class Crontab:
+class Crontab(KnownByRule):
     """Seconds, minutes, hours, days and months of a zone's wall clock.
 
     The fields are sets of numbers, Sunday is 0. As in Celery, and unlike in
@@ -74,7 +75,6 @@ class Crontab:
         "_days_of_month",
         "_days_of_week",
         "_either_day",
-        "_hash",
         "_hours",
         "_minutes",
         "_months",
@@ -82,7 +82,6 @@ class Crontab:
         "_seconds_ms",
         "_wild",
         "clock",
-        "rule",
     )
 
     def __init__(
@@ -121,7 +120,6 @@ class Crontab:
         self._wild = hours_are_wild or len(self._hours) == _HOURS_A_DAY
         self.clock = wall_clock(zone)
         self.rule = self._text()
-        self._hash = hash(self.rule)
 
     @property
     def fields(self) -> CronFields:
@@ -140,15 +138,6 @@ class Crontab:
     def next_after(self, after_ms: int) -> int | None:
         """The first occurrence strictly after an instant; None if there is none within 50 years."""
         return _remembered_next(self, after_ms)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Crontab) and self.rule == other.rule
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __repr__(self) -> str:
-        return f"<{self.rule}>"
 
     def _every_weekday(self) -> bool:
         return len(self._days_of_week) == _SIZES[2]

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.spec_kinds import (
+from celery_singleton_beat.protocol.recurrences.spec_kinds import (
     CRONTAB_FIELDS,
     SPECS,
     CronSpec,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
-from celery_singleton_beat.protocol.rrule_text import Frequency, RRuleParts
+from celery_singleton_beat.protocol.recurrences.rrule_text import Frequency, RRuleParts
 
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _LAST_DAY: Final = date(9999, 12, 31).toordinal() - _EPOCH_ORDINAL

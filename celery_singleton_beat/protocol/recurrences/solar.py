@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.wallclock import (
+from celery_singleton_beat.protocol.recurrences.recurrence import KnownByRule
+from celery_singleton_beat.protocol.recurrences.wallclock import (
     DAY_MS,
     EARLIEST_MS,
     HOUR_MS,
@@ -51,7 +52,7 @@ _SAME_EVENT_MS = 2 * HOUR_MS
 _SEARCH_WINDOWS = 2 * 2 * 366
 
 
-class Solar:
+class Solar(KnownByRule):
     """One event of the sun at a latitude and longitude (degrees, north and east positive).
 
     Occurrences are rounded up to the next whole second. Where an event does
@@ -67,7 +68,7 @@ class Solar:
 
     """
 
-    __slots__ = ("_event", "_hash", "_latitude", "_longitude", "rule")
+    __slots__ = ("_event", "_latitude", "_longitude")
 
     def __init__(self, event: str, latitude: float, longitude: float) -> None:
         if event not in _EVENTS:
@@ -81,20 +82,10 @@ class Solar:
         self._latitude = float(latitude)
         self._longitude = float(longitude)
         self.rule = f"solar {event} {self._latitude!r} {self._longitude!r}"
-        self._hash = hash(self.rule)
 
     def next_after(self, after_ms: int) -> int | None:
         """The first event strictly after an instant; None if it never happens."""
         return _remembered_next(self, after_ms)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Solar) and self.rule == other.rule
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __repr__(self) -> str:
-        return f"<{self.rule}>"
 
     def find_next(self, after_ms: int) -> int | None:
         """`next_after` without its memory."""

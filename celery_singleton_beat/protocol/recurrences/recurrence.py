@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.wallclock import SECOND_MS
+from celery_singleton_beat.protocol.recurrences.wallclock import SECOND_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,14 +43,31 @@ class Recurrence(Protocol):
         """The first occurrence strictly after an instant; None if there is none within 50 years."""
 
 
-class Interval:
+class KnownByRule:
+    """What is equal if the texts of its rules are, and can be a key by that."""
+
+    __slots__ = ("rule",)
+
+    rule: str
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self.rule == other.rule
+
+    def __hash__(self) -> int:
+        return hash(self.rule)
+
+    def __repr__(self) -> str:
+        return f"<{self.rule}>"
+
+
+class Interval(KnownByRule):
     """Every so many milliseconds, counted from the Unix epoch.
 
     The due times do not depend on when anything was started: an interval of
     30 s is due at every :00 and :30, on every replica and after every restart.
     """
 
-    __slots__ = ("every_ms", "rule")
+    __slots__ = ("every_ms",)
 
     def __init__(self, every_ms: int) -> None:
         if every_ms < 1:
@@ -72,15 +89,6 @@ class Interval:
         """The last multiple of the interval in ``[not_before_ms, until_ms]``."""
         latest_ms = until_ms // self.every_ms * self.every_ms
         return latest_ms if latest_ms >= not_before_ms else None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Interval) and self.every_ms == other.every_ms
-
-    def __hash__(self) -> int:
-        return hash(self.rule)
-
-    def __repr__(self) -> str:
-        return f"<{self.rule}>"
 
 
 def is_due_at(recurrence: Recurrence, at_ms: int) -> bool:

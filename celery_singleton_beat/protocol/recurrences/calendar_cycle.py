@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from celery_singleton_beat.protocol.cron_text import CronFields
+from celery_singleton_beat.protocol.recurrences.cron_text import CronFields
 
 FIRST_DAY: Final = date(2000, 1, 1).toordinal() - date(1970, 1, 1).toordinal()
 CYCLE_DAYS: Final = 146_097

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.wallclock import (
+from celery_singleton_beat.protocol.recurrences.recurrence import KnownByRule
+from celery_singleton_beat.protocol.recurrences.wallclock import (
     DAY_MS,
     EARLIEST_MS,
     HOUR_MS,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _LOOK_AHEAD_MS = 40 * DAY_MS
 
 
-class RelativeInterval:
+class RelativeInterval(KnownByRule):
     """An interval that ends on a boundary of its own unit on the zone's wall clock.
 
     The unit is the largest of day, hour, minute and second that fits in the
@@ -40,7 +41,7 @@ class RelativeInterval:
     ``relative``, in the form it has since Celery 5.7.
     """
 
-    __slots__ = ("clock", "every_ms", "rule", "unit_ms")
+    __slots__ = ("clock", "every_ms", "unit_ms")
 
     def __init__(self, every_ms: int, zone: tzinfo | WallClock) -> None:
         if every_ms < 1:
@@ -87,15 +88,6 @@ class RelativeInterval:
             if following_ms is None or following_ms > until_ms:
                 return at_ms
             at_ms = following_ms
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, RelativeInterval) and self.rule == other.rule
-
-    def __hash__(self) -> int:
-        return hash(self.rule)
-
-    def __repr__(self) -> str:
-        return f"<{self.rule}>"
 
     def _floor(self, reading_ms: int) -> int:
         return reading_ms // self.unit_ms * self.unit_ms

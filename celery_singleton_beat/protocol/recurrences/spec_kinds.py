@@ -14,16 +14,20 @@ from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from celery_singleton_beat.errors import RecurrenceError
-from celery_singleton_beat.protocol.bounds import Bounded, Once, datetime_of, instant_of
-from celery_singleton_beat.protocol.calendar_rule import CalendarRule
-from celery_singleton_beat.protocol.cron_text import CronFields, cron_fields, crontab_fields
-from celery_singleton_beat.protocol.crontab import Crontab
-from celery_singleton_beat.protocol.recurrence import Interval, Recurrence
-from celery_singleton_beat.protocol.relative import RelativeInterval
-from celery_singleton_beat.protocol.rrule_text import RRuleParts, read_rrule
-from celery_singleton_beat.protocol.solar import Solar
-from celery_singleton_beat.protocol.wallclock import WallClock, wall_clock
-from celery_singleton_beat.protocol.zones import zone_of
+from celery_singleton_beat.protocol.recurrences.bounds import Bounded, Once, datetime_of, instant_of
+from celery_singleton_beat.protocol.recurrences.calendar_rule import CalendarRule
+from celery_singleton_beat.protocol.recurrences.cron_text import (
+    CronFields,
+    cron_fields,
+    crontab_fields,
+)
+from celery_singleton_beat.protocol.recurrences.crontab import Crontab
+from celery_singleton_beat.protocol.recurrences.recurrence import Interval, Recurrence
+from celery_singleton_beat.protocol.recurrences.relative import RelativeInterval
+from celery_singleton_beat.protocol.recurrences.rrule_text import RRuleParts, read_rrule
+from celery_singleton_beat.protocol.recurrences.solar import Solar
+from celery_singleton_beat.protocol.recurrences.wallclock import WallClock, wall_clock
+from celery_singleton_beat.protocol.recurrences.zones import zone_of
 
 LONGEST_MS: Final = 100 * 366 * 86_400_000
 
