@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from celery_singleton_beat.errors import EntryError
 from celery_singleton_beat.operate.words import recurrence_words
-from celery_singleton_beat.protocol.bounds import datetime_of
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.plan import LATE_MS
 from celery_singleton_beat.protocol.preview import upcoming
+from celery_singleton_beat.protocol.recurrences.bounds import datetime_of
 
 if TYPE_CHECKING:
     from celery_singleton_beat.operate.config_entries import ConfigEntries
@@ -54,8 +54,9 @@ class EntryRow:
 
     ``next_at`` is the next scheduled time, in the past if it is late (None: none while it
     is in this ``state``), and ``due_at`` that with its jitter. ``late_ms`` is how long it
-    is due already. ``revision`` (0: not stored), ``changed_at`` and ``changed_by``
-    are of stored entries; ``note`` is what who paused it had to say.
+    is due already. ``paused`` is for itself, whatever the state; ``note`` is what who
+    paused it had to say. ``revision`` (0: not stored), ``changed_at`` and ``changed_by`` are
+    of stored entries, as is ``entry``, the definition.
     """
 
     name: str
@@ -66,6 +67,7 @@ class EntryRow:
     state: State
     tenant: str = ""
     source: str = ""
+    paused: bool = False
     note: str = ""
     problem: str = ""
     next_at: datetime | None = None
@@ -77,6 +79,7 @@ class EntryRow:
     changed_at: datetime | None = None
     changed_by: str = ""
     description: str = ""
+    entry: Entry | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_on(self) -> bool:
@@ -88,7 +91,7 @@ class EntryRow:
 
     def to_data(self) -> dict[str, Any]:
         """The row for JSON."""
-        data = {field.name: getattr(self, field.name) for field in fields(self)}
+        data = {of.name: getattr(self, of.name) for of in fields(self) if of.name != "entry"}
         data |= {name: _text(data[name]) for name in ("next_at", "due_at", "last_at", "changed_at")}
         return {**data, "overdue": self.is_overdue}
 
@@ -148,6 +151,7 @@ def stored_row(name: str, kept: Kept, tenant: Tenant, times: Times, *, is_taken:
     about: dict[str, Any] = {
         "tenant": card.tenant,
         "source": card.source,
+        "paused": card.is_paused,
         "note": card.note,
         "runs": slot.runs,
         "last_at": _moment(slot.last_ms),
@@ -172,6 +176,7 @@ def stored_row(name: str, kept: Kept, tenant: Tenant, times: Times, *, is_taken:
         entry.timezone,
         state,
         description=entry.description,
+        entry=entry,
         **about,
         **_due(next_ms if state == "on" else None, timing.offset_ms, times.now_ms),
     )

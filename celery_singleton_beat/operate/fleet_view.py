@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from celery_singleton_beat.protocol.bounds import datetime_of
+from celery_singleton_beat.protocol.recurrences.bounds import datetime_of
 
 if TYPE_CHECKING:
     from celery_singleton_beat.adapters.extension import Extension

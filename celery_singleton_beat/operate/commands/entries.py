@@ -23,6 +23,7 @@ from celery_singleton_beat.operate.words import duration, moment
 
 if TYPE_CHECKING:
     from celery_singleton_beat.operate.entry_rows import EntryDetail, EntryRow
+    from celery_singleton_beat.operate.reading import Reading
     from celery_singleton_beat.operate.tables import Tone, Value
 
 _TONES: dict[str, Tone] = {
@@ -59,11 +60,12 @@ _COLUMNS = [
     "--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="At most so many."
 )
 def entries(
+    *,
     tenant: str | None,
     source: str | None,
     kind: str | None,
     states: tuple[str, ...],
-    overdue: bool,  # noqa: FBT001
+    overdue: bool,
     task: str | None,
     limit: int,
 ) -> None:
@@ -86,6 +88,8 @@ def entries(
     rows = list(islice(found(), limit + 1))
     if len(rows) > limit:
         note(f"There are more than {limit}: --limit shows more, and filters find what is meant.")
+    if tenant is None and source is None and kind != "stored":
+        _tell_of_others(reading)
     rows = sorted(rows[:limit], key=lambda entry: entry.name)
     table(_COLUMNS, rows, _row, lambda entry: entry.to_data(), empty="No entry is so.")
 
@@ -104,6 +108,15 @@ def show(name: str, count: int) -> None:
     """Show all of one entry, and its next runs."""
     detail = the_reading().entry(name, count=count)
     record(_pairs(detail), detail.to_data())
+
+
+def _tell_of_others(reading: Reading) -> None:
+    fleet = reading.fleet()
+    if fleet.governor not in (None, fleet.own):
+        note(
+            f"The beats have another beat_schedule, of {fleet.planned} entries, than this app "
+            "here: what is listed of it is what this app knows."
+        )
 
 
 def _row(entry: EntryRow) -> list[Value]:

@@ -36,7 +36,7 @@ def status() -> None:
     fleet = reading.fleet()
     if reading.extension.is_in_memory:
         note("The store is memory://, which each process has for itself: this is an empty one.")
-    record(_pairs(fleet), fleet.to_data())
+    record(_pairs(fleet, has_own=bool(reading.config.names)), fleet.to_data())
 
 
 @command("replicas", examples="replicas\nreplicas --json")
@@ -74,11 +74,11 @@ def replicas() -> None:
     table(columns, fleet.replicas, row, lambda replica: replica.to_data(), empty=empty)
 
 
-def _pairs(fleet: FleetView) -> Iterator[tuple[str, Value]]:
+def _pairs(fleet: FleetView, *, has_own: bool) -> Iterator[tuple[str, Value]]:
     yield "store", f"{fleet.store} prefix {fleet.prefix} app {fleet.app}"
     yield "time there", f"{moment(fleet.now)} UTC"
     yield "replicas", _replicas(fleet)
-    yield "governs", _governs(fleet)
+    yield "governs", _governs(fleet, has_own=has_own)
     yield "dispatching", _dispatching(fleet)
     stored = f"{fleet.planned} of beat_schedule, {fleet.stored} stored"
     yield "entries", stored + (f" of {fleet.tenants} tenants" if fleet.tenants else "")
@@ -108,10 +108,12 @@ def _replicas(fleet: FleetView) -> Cell:
     return Cell(f"{alive} alive{silent}", "warning" if silent else "good")
 
 
-def _governs(fleet: FleetView) -> Cell:
+def _governs(fleet: FleetView, *, has_own: bool) -> Cell:
     if fleet.governor is None:
         return Cell("no configuration yet", "warning")
     text = shown(fleet.governor[:_SHORT])
+    if not has_own:
+        return Cell(text)
     if fleet.governor != fleet.own:
         return Cell(f"{text}, which is not the beat_schedule of this app here", "warning")
     if fleet.configurations > 1:
