@@ -55,6 +55,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "backfill": ("asked", "Let an entry run for all its occurrences of a time past."),
         "cancel": ("asked", "Publish nothing more of a request."),
         "unlock": ("locks", "Free a lock key, whoever holds it."),
+        "dashboard": ("dashboard", "Serve pages about the deployment, for a browser."),
     },
 }
 

@@ -101,7 +101,7 @@ class Changes:
         return self._looking.timetable.resume_all(tenant=form["name"])
 
     def _unlock(self, form: Form, by: str) -> bool:
-        return bool(self._looking.store.unlock(form["name"], by))
+        return self._looking.locks_by_hand.force_release(form["name"], by=by)
 
 
 def visitor_of(request: Request) -> Visitor:
