@@ -5,12 +5,11 @@ Beats claim and settle as they do; only workers are played, by the verbs that th
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from celery_singleton_beat import Entry, TenantLimits
-from celery_singleton_beat.protocol.run import Attempt, Outcome
-from celery_singleton_beat.store.port import Ending
+from celery_singleton_beat.protocol.run import NOTICE_MS, Attempt, Outcome
+from celery_singleton_beat.store.port import Ending, Renewal
 from celery_singleton_beat.testing import FakeClock
 from tests.integration.stored import MINUTE_MS, Replica
 
@@ -41,7 +40,7 @@ ACME = Entry(
 class Story:
     """A shop's replica and workers, moved on by hand."""
 
-    def __init__(self, url: str, now_ms: int, *, minutes: int = 70) -> None:
+    def __init__(self, url: str, now_ms: int, *, minutes: int = 20) -> None:
         self.clock = FakeClock(now_ms - minutes * MINUTE_MS)
         self.replica = Replica(
             url, self.clock, SCHEDULE, singleton_beat_instance_id="beat-a", timezone="UTC"
@@ -49,6 +48,7 @@ class Story:
         self.app = self.replica.app
         self.store = self.replica.store
         self._open: dict[str, Attempt] = {}
+        self._ends: list[tuple[int, str, Outcome | None]] = []
         timetable = self.replica.timetable
         timetable.put(ACME, by="ann@shop.example")
         timetable.set_limits("globex", TenantLimits(max_entries=5, min_interval=60))
@@ -65,15 +65,14 @@ class Story:
 
     def play(self, until_ms: int) -> None:
         """Dispatch and run until then: ends happen in the order of their times."""
-        ends: list[tuple[int, str, Outcome | None]] = []
         while self.clock.now_ms < until_ms:
             self.clock.advance(5000)
-            for at_ms, run, outcome in sorted(ends, key=lambda end: end[0]):
+            for at_ms, run, outcome in sorted(self._ends, key=lambda end: end[0]):
                 if at_ms <= self.clock.now_ms:
-                    ends.remove((at_ms, run, outcome))
+                    self._ends.remove((at_ms, run, outcome))
                     self._end(run, outcome, at_ms)
             for fact in self._dispatched():
-                ends += self._run(fact)
+                self._ends += self._run(fact)
             self._renew()
 
     def _dispatched(self) -> Iterator[Fact]:
@@ -89,7 +88,7 @@ class Story:
         worker = f"celery@worker-{'ab'[number % 2]}"
         took_ms, outcome, key = 1500 + number % 7 * 300, Outcome.SUCCEEDED, f"shop.add:{fact.run}"
         if fact.entry == "stock":
-            took_ms, key = 700_000 + number % 3 * 20_000, f"stock:{number % 2}"
+            took_ms, key = 700_000 + number % 3 * 20_000, f"stock:{number // 10 % 2}"
         elif fact.entry == "import-feed":
             took_ms, key = 240_000, "feed"
             outcome = Outcome.FAILED if number // 15 % 2 else Outcome.SUCCEEDED
@@ -117,9 +116,12 @@ class Story:
             owner=worker,
             entry=entry,
             scheduled_ms=scheduled_ms,
+            message="{}",
         )
 
-    def begin(self, run: str, key: str, worker: str, entry: str = "", scheduled_ms: int = 0) -> None:
+    def begin(
+        self, run: str, key: str, worker: str, entry: str = "", scheduled_ms: int = 0
+    ) -> None:
         """Let a run begin, that goes on until it is ended."""
         attempt = self.attempt(run, key, worker, entry, scheduled_ms)
         self.store.begin(attempt, close_if_busy=True, grace_ms=0)
@@ -129,6 +131,19 @@ class Story:
         """Let it end now."""
         self.store.finish([Ending(self._open.pop(run), outcome)])
 
+    def lose(self, run: str) -> None:
+        """Let somebody free the key of a run, so that its lease is lost."""
+        attempt = self._open.pop(run)
+        self.store.unlock(attempt.key, "ann@shop.example")
+        self.store.renew([Renewal(attempt, 1)])
+
+    def die(self, run: str) -> None:
+        """Let a run's worker die, and a beat publish its message again; a minute passes."""
+        attempt = self._open.pop(run)
+        self.clock.advance(attempt.ttl_ms + NOTICE_MS + 1000)
+        (crashed,) = self.store.reclaim(limit=1, hold_ms=1000)
+        self.store.rerun([crashed], "beat-a")
+
     def _end(self, run: str, outcome: Outcome | None, at_ms: int) -> None:
         now_ms, self.clock.now_ms = self.clock.now_ms, at_ms
         if outcome is not None:
@@ -136,14 +151,7 @@ class Story:
         self.clock.now_ms = now_ms
 
     def _renew(self) -> None:
-        from celery_singleton_beat.store.port import Renewal
-
         self.store.renew([Renewal(attempt, 1) for attempt in self._open.values()])
 
     def close(self) -> None:
         self.replica.close()
-
-
-def texts(data: object) -> str:
-    """All of some data as one text."""
-    return json.dumps(data)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from celery_singleton_beat.operate.dashboard.listing import Cut
 from celery_singleton_beat.operate.dashboard.looking import Pulse
@@ -11,6 +12,8 @@ from celery_singleton_beat.operate.dashboard.runs import Run
 from celery_singleton_beat.operate.words import duration
 from celery_singleton_beat.protocol.history import Fact
 from celery_singleton_beat.protocol.statistics import Counts, Histogram
+
+_APART: Final = ("versions", "ahead_ms", "host", "pid")
 
 
 def now_of(pulse: Pulse) -> int:
@@ -26,7 +29,22 @@ def note_of(fact: Fact) -> str:
         _, by, many = (*fact.note.split("|"), "", "")[:3]
         reason = "a later one stands for them" if by.isdigit() else by or "too late"
         return f"{many} occurrences: {reason}" if many else reason
+    if fact.kind == "started" and fact.run and fact.run in fact.note:
+        return ""  # a key of its own says nothing
     return fact.note
+
+
+def about_of(info: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a replica tells of itself, in pairs to read."""
+    pairs = [(str(key), str(value)) for key, value in info.items() if key not in _APART and value]
+    versions = info.get("versions")
+    if isinstance(versions, Mapping):
+        pairs += [(str(name), str(version)) for name, version in versions.items()]
+    ahead_ms = info.get("ahead_ms")
+    if isinstance(ahead_ms, int):
+        sign = "+" if ahead_ms > 0 else "-" if ahead_ms < 0 else ""
+        pairs.append(("clock", f"{sign}{duration(abs(ahead_ms))}"))
+    return pairs
 
 
 def counts_data(counts: Counts) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from celery_singleton_beat.store.timetable_port import Kept
 if TYPE_CHECKING:
     from celery import Celery
 
-LATEST: Final = 40
+LATEST: Final = 200
 OF_AN_ENTRY: Final = 200
 MOST_FACTS: Final = 10_000
 MOST_LOCKS: Final = 1000

@@ -11,6 +11,7 @@ from celery_singleton_beat.operate.dashboard.runs import DIED, QUEUED, RUNNING, 
 from celery_singleton_beat.operate.dashboard.words import counted
 from celery_singleton_beat.operate.words import duration
 from celery_singleton_beat.protocol.history import Fact
+from celery_singleton_beat.protocol.statistics import SUPERSEDED
 
 TROUBLE: Final = ("failed", "lost", "died", "given up", "dispatch_failed", "refused", "discarded")
 """What a person should look at, the shapes of which stand out."""
@@ -61,8 +62,9 @@ class Point(NamedTuple):
 
     kind: str
     x: float
-    row: int
     title: str
+    beside: int = 0
+    """It would lie upon so many others: it is drawn beside them."""
 
 
 class Wait(NamedTuple):
@@ -74,8 +76,8 @@ class Wait(NamedTuple):
     title: str
 
 
-class Overlap(NamedTuple):
-    """More than one run of the entry at once."""
+class Span(NamedTuple):
+    """Some time: of more than one run at once, or of runs to come that lie close together."""
 
     x: float
     width: float
@@ -98,7 +100,8 @@ class Lane:
     bars: tuple[Bar, ...] = ()
     points: tuple[Point, ...] = ()
     waits: tuple[Wait, ...] = ()
-    overlaps: tuple[Overlap, ...] = ()
+    overlaps: tuple[Span, ...] = ()
+    coming: Span | None = None
     summary: tuple[Note, ...] = ()
     runs: tuple[Run, ...] = ()
 
@@ -130,6 +133,8 @@ class Names:
 
 def as_text(kind: str) -> str:
     """A kind of fact, or an outcome, in words."""
+    if kind.startswith(SUPERSEDED):
+        return f"{_AS_TEXT['superseded']} ({kind.removeprefix(SUPERSEDED)})"
     return _AS_TEXT.get(kind, kind.replace("_", " "))
 
 
@@ -166,7 +171,7 @@ def summary_of(runs: list[Run], others: list[Fact], overlaps: int) -> Iterable[N
         yield Note(f"{counts['succeeded']} succeeded", "plain")
     late = [run.began_late_ms for run in runs if run.began_late_ms is not None and not run.cause]
     if late:
-        yield Note(f"began at most {duration(max(late))} late", "plain")
+        yield Note(f"late at most {duration(max(late))}", "plain")
 
 
 def _letters(number: int) -> str:

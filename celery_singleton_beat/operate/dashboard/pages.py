@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from celery_singleton_beat.operate.dashboard import words
 from celery_singleton_beat.operate.dashboard.as_data import (
+    about_of,
     counts_data,
     cut_data,
     lane_data,
@@ -23,7 +24,7 @@ from celery_singleton_beat.operate.dashboard.as_data import (
 from celery_singleton_beat.operate.dashboard.changes import SAID
 from celery_singleton_beat.operate.dashboard.listing import STATES, cut
 from celery_singleton_beat.operate.dashboard.looking import Looking, Pulse
-from celery_singleton_beat.operate.dashboard.marks import Lane, Names, Window, ticks
+from celery_singleton_beat.operate.dashboard.marks import Lane, Window, ticks
 from celery_singleton_beat.operate.dashboard.notices import headline_of, notices_of
 from celery_singleton_beat.operate.dashboard.plot import plot_of
 from celery_singleton_beat.operate.dashboard.runs import Run, runs_of
@@ -63,13 +64,14 @@ class Pages:
             lambda: {
                 **pulse.fleet.to_data(),
                 "counts": counts_data(pulse.counts),
-                "notices": [notice._asdict() for notice in notices_of(pulse.fleet)],
+                "notices": [notice._asdict() for notice in notices_of(pulse.fleet, pulse.facts)],
                 "latest": [fact._asdict() for fact in pulse.facts],
             },
-            headline=headline_of(pulse.fleet, notices_of(pulse.fleet)),
+            headline=headline_of(pulse.fleet, notices_of(pulse.fleet, pulse.facts)),
             facts=pulse.facts[:12],
             counts=pulse.counts,
             note_of=note_of,
+            about_of=about_of,
         )
 
     async def timeline(self, request: Request) -> Response:
@@ -78,17 +80,16 @@ class Pages:
         span = _chosen(request, "span", [minutes for minutes, _ in SPANS], 60)
         window = _window(now_of(pulse), span)
         q, only = _asked(request, "q"), _asked(request, "only")
-        known = await run_in_threadpool(lanes_of, facts, {}, window, self._clock)
-        names = {lane.name for lane in known[0] if only != "trouble" or lane.has_trouble}
+        drawn, _ = await run_in_threadpool(lanes_of, facts, {}, window, self._clock)
+        shown = {lane.name for lane in drawn if only != "trouble" or lane.has_trouble}
         if only != "trouble":
-            names |= listing.due_until(window.until_ms)
+            shown |= listing.due_until(window.until_ms)
         if q:
-            names &= {*listing.found(q, "", ""), *(n for n in names if q.lower() in n.lower())}
-        page = cut(sorted(names, key=str.casefold), _number(request, "page"), LANES)
+            shown &= {*listing.found(q, "", ""), *(n for n in shown if q.lower() in n.lower())}
+        page = cut(sorted(shown, key=str.casefold), _number(request, "page"), LANES)
         planned = await self._looking.planned([n for n in page.items if n], window.until_ms)
-        chosen = set(page.items)
-        lanes, _ = await run_in_threadpool(
-            lanes_of, [f for f in facts if f.entry in chosen], planned, window, self._clock
+        lanes, names = await run_in_threadpool(
+            lanes_of, facts, planned, window, self._clock, set(page.items)
         )
         lanes = _with_all(lanes, page.items)
         return self._page(
@@ -97,7 +98,7 @@ class Pages:
             "timeline",
             lambda: {"lanes": [lane_data(lane) for lane in lanes], **cut_data(page)},
             lanes=lanes,
-            names=known[1] if known[0] else Names(),
+            names=names,
             window=window,
             tick_marks=ticks(window),
             cut=page,
@@ -275,7 +276,7 @@ class Pages:
             "page": "entries" if page == "entry" else page,
             "fleet": pulse.fleet,
             "now_ms": now_of(pulse),
-            "notices": notices_of(pulse.fleet),
+            "notices": notices_of(pulse.fleet, pulse.facts),
             "said": SAID.get(request.query_params.get("said", ""), ""),
         }
         return self._view.page(request, f"{page}.html", data, **{**given, **context})
@@ -302,7 +303,7 @@ def _begin_of(facts: list[Fact], window: Window) -> int | None:
 
 
 def _newest(runs: Iterable[Run]) -> list[Run]:
-    return sorted(runs, key=lambda run: (run.last_ms, run.run), reverse=True)
+    return sorted(runs, key=lambda run: (run.first_ms, run.run), reverse=True)
 
 
 def _asked(request: Request, name: str) -> str:

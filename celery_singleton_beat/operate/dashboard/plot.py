@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from celery_singleton_beat.operate.dashboard.runs import Body, Run
 from celery_singleton_beat.operate.words import duration
 
-_NICE: Final = (1, 2, 5)
+_SECOND: Final = 1000
+_MINUTE: Final = 60 * _SECOND
+_HOUR: Final = 60 * _MINUTE
+_NICE: Final = (
+    *(step * power for power in (1, 10, 100, _SECOND) for step in (2, 4, 10)),
+    *(step * _SECOND for step in (20, 30)),
+    *(step * _MINUTE for step in (1, 2, 4, 10, 20, 30)),
+    *(step * _HOUR for step in (1, 2, 4, 12)),
+)
 
 
 class Dot(NamedTuple):
@@ -82,6 +89,6 @@ def _height(value_ms: int, top_ms: int) -> float:
 
 
 def _nice(largest: int) -> int:
-    """The next of 1, 2, 5, 10, 20, 50, and so on."""
-    power = 10 ** math.floor(math.log10(largest))
-    return next((step * power for step in _NICE if step * power >= largest), 10 * power)
+    """A round duration that is no shorter, and whose half is round, too."""
+    day = 24 * _HOUR
+    return next((step for step in _NICE if step >= largest), -(-largest // day) * day)

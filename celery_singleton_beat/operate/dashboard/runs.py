@@ -114,8 +114,12 @@ def runs_of(facts: Iterable[Fact]) -> list[Run]:
         if fact.run and fact.kind in _OF_RUNS:
             gathered = found.get(fact.run)
             if gathered is None:
-                run = Run(fact.run, fact.entry, fact.scheduled_ms)
-                gathered = found[fact.run] = _Gathered(run)
+                gathered = found[fact.run] = _Gathered(Run(fact.run, "", 0))
+            if fact.entry and not gathered.run.entry:
+                # Not every fact says of which entry its run is.
+                gathered.run = replace(
+                    gathered.run, entry=fact.entry, scheduled_ms=fact.scheduled_ms
+                )
             _add(gathered, fact)
     whole = [
         replace(of.run, bodies=tuple(of.bodies), events=tuple(of.events)) for of in found.values()
@@ -128,9 +132,7 @@ def _add(gathered: _Gathered, fact: Fact) -> None:
     bodies = gathered.bodies
     if fact.kind == "published":
         # It is noted when the beat settles: a quick worker may have begun, or ended, before.
-        gathered.run = replace(
-            run, published_ms=fact.at_ms, dispatcher=fact.by, cause=fact.note, entry=fact.entry
-        )
+        gathered.run = replace(run, published_ms=fact.at_ms, dispatcher=fact.by, cause=fact.note)
     elif fact.kind == "started":
         _close(bodies, fact.at_ms)
         bodies.append(Body(fact.at_ms, fact.by, fact.attempt))

@@ -7,7 +7,7 @@ that says all that the shape means.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,8 +17,8 @@ from celery_singleton_beat.operate.dashboard.marks import (
     Bar,
     Lane,
     Names,
-    Overlap,
     Point,
+    Span,
     Wait,
     Window,
     as_text,
@@ -48,16 +48,23 @@ MOST_PLANNED: Final = 60
 MOST_ROWS: Final = 4
 LEAST_WIDTH: Final = 0.4
 LABEL_WIDTH: Final = 3.2
+_BESIDE: Final = 0.5
+_MOST_BESIDE: Final = 3
 
 Clock = Callable[[int], str]
 
 
 def lanes_of(
-    facts: Sequence[Fact], planned: Mapping[str, Sequence[int]], window: Window, clock: Clock
+    facts: Sequence[Fact],
+    planned: Mapping[str, Sequence[int]],
+    window: Window,
+    clock: Clock,
+    only: Container[str] | None = None,
 ) -> tuple[list[Lane], Names]:
-    """Draw all entries that have something in the window, by name.
+    """Draw all entries that have something in the window, or ``only`` some of them, by name.
 
     ``facts`` come the newest first, as from the store; ``planned`` are the times to come.
+    The short names are those of everybody in the window.
     """
     runs = [run for run in runs_of(facts) if window.meets(run.first_ms, _until(run, window))]
     names = Names.of(runs)
@@ -68,10 +75,12 @@ def lanes_of(
     for fact in facts:
         if fact.kind in {"superseded", "dispatch_failed"} and window.meets(fact.at_ms, fact.at_ms):
             others[fact.entry].append(fact)
-    entries = sorted(of_entry.keys() | others.keys() | planned.keys())
+    entries = of_entry.keys() | others.keys() | planned.keys()
     drawing = _Drawing(window, names, clock)
     return [
-        drawing.lane(name, of_entry[name], others[name], planned.get(name, ())) for name in entries
+        drawing.lane(name, of_entry[name], others[name], planned.get(name, ()))
+        for name in sorted(entries)
+        if only is None or name in only
     ], names
 
 
@@ -88,10 +97,11 @@ class _Drawing:
         together = overlaps_of(spans)
         rows = [min(row, MOST_ROWS - 1) for row in rows_of(spans)]
         waits: tuple[Wait, ...] = ()
-        points = [*self._points(runs), *self._points_of(others), *self._planned(planned)]
+        ahead, coming = self._planned(planned)
+        points = [*self._points(runs), *self._points_of(others)]
         if len(runs) > MOST_RUNS:
             bars = self._cells(pairs)
-            points = _apart(points)
+            points = _thinned(points)
         else:
             bars = tuple(
                 self._bar(run, body, row)
@@ -105,9 +115,10 @@ class _Drawing:
             name,
             depth,
             bars,
-            tuple(points),
+            (*_beside(points), *ahead),
             waits,
             tuple(self._overlap(span) for span in together if self.window.meets(*span)),
+            coming,
             tuple(summary_of(runs, others, len(together))),
             tuple(runs),
         )
@@ -179,14 +190,14 @@ class _Drawing:
                     by = f" by {told.by}" if told.by else ""
                     due = self.clock(run.scheduled_ms) if run.scheduled_ms else "by hand"
                     text = f"{as_text(told.kind)} at {self.clock(told.at_ms)}{by}; due {due}"
-                    points.append(Point(told.kind, self.window.x(told.at_ms), 0, text))
+                    points.append(Point(told.kind, self.window.x(told.at_ms), text))
             points += [
-                Point(b.outcome, self.window.x(self._end(b)), 0, self.told(run, b))
+                Point(b.outcome, self.window.x(self._end(b)), self.told(run, b))
                 for b in run.bodies
                 if b.outcome in {"failed", DIED}
             ]
             if run.outcome == QUEUED and not run.bodies and run.published_ms is not None:
-                points.append(Point(QUEUED, self.window.x(run.first_ms), 0, self.told(run)))
+                points.append(Point(QUEUED, self.window.x(run.first_ms), self.told(run)))
         return points
 
     def _points_of(self, others: list[Fact]) -> list[Point]:
@@ -194,31 +205,34 @@ class _Drawing:
             Point(
                 fact.kind,
                 self.window.x(fact.scheduled_ms or fact.at_ms),
-                0,
                 f"{as_text(fact.kind)}, due {self.clock(fact.scheduled_ms)}: {fact.note}",
             )
             for fact in others
         ]
 
-    def _planned(self, planned: Sequence[int]) -> list[Point]:
-        coming = [at for at in planned if self.window.now_ms - 1000 <= at < self.window.until_ms]
-        return [
-            Point("planned", self.window.x(at), 0, f"to come at {self.clock(at)}")
-            for at in coming[:MOST_PLANNED]
-        ]
+    def _planned(self, planned: Sequence[int]) -> tuple[list[Point], Span | None]:
+        window = self.window
+        coming = [at for at in planned if window.now_ms - 1000 <= at < window.until_ms]
+        if len(coming) < MOST_PLANNED:
+            text = "to come at "
+            return [Point("planned", window.x(at), text + self.clock(at)) for at in coming], None
+        # There are more: as many marks would be a line, too.
+        x = window.x(coming[0])
+        every = duration((coming[-1] - coming[0]) // (len(coming) - 1))
+        return [], Span(x, round(100 - x, 3), f"to come about every {every}")
 
-    def _overlap(self, span: tuple[int, int]) -> Overlap:
+    def _overlap(self, span: tuple[int, int]) -> Span:
         x = self.window.x(span[0])
         width = max(self.window.x(span[1]) - x, LEAST_WIDTH)
         told = f"more than one run at once from {self.clock(span[0])} for "
-        return Overlap(x, round(width, 3), told + duration(span[1] - span[0]))
+        return Span(x, round(width, 3), told + duration(span[1] - span[0]))
 
 
 def _until(run: Run, window: Window) -> int:
     return window.now_ms if run.outcome == RUNNING else run.last_ms
 
 
-def _apart(points: list[Point]) -> list[Point]:
+def _thinned(points: list[Point]) -> list[Point]:
     """Of equal shapes that would lie upon each other, keep the first."""
     seen: set[tuple[str, int]] = set()
     kept = []
@@ -228,3 +242,14 @@ def _apart(points: list[Point]) -> list[Point]:
             seen.add(place)
             kept.append(point)
     return kept
+
+
+def _beside(points: list[Point]) -> list[Point]:
+    """Let no shape lie upon another."""
+    placed: list[Point] = []
+    for point in sorted(points, key=lambda point: point.x):
+        last = placed[-1] if placed else None
+        is_upon = last is not None and point.x - last.x < _BESIDE
+        level = last.beside + 1 if is_upon and last is not None else 0
+        placed.append(point._replace(beside=min(level, _MOST_BESIDE)))
+    return placed

@@ -63,7 +63,7 @@ class View:
             lstrip_blocks=True,
         )
         environment.filters.update(
-            duration=duration, number=words.number, as_text=as_text, counted=words.counted
+            duration=_unbroken, number=words.number, as_text=as_text, counted=words.counted
         )
         environment.globals.update(
             when=_when, ago=_ago, ms=_ms, pages=PAGES, iso=words.iso, clock=_clock
@@ -139,6 +139,11 @@ def _seconds(text: str) -> int:
 def _shown(value: Any) -> Any:
     """Write out what is not printable, so that no text can turn another round or forge a line."""
     return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _unbroken(span_ms: int) -> Markup:
+    """A duration that is not parted at the end of a line."""
+    return Markup(duration(span_ms).replace(" ", "&nbsp;"))  # noqa: S704  # it is of digits and units
 
 
 def _ms(at: datetime | int) -> int:
