@@ -104,8 +104,14 @@ class Story:
         self._open[fact.run] = attempt
         return [(self.clock.now_ms + took_ms, fact.run, outcome)]
 
-    def attempt(
-        self, run: str, key: str, worker: str, entry: str = "", scheduled_ms: int = 0
+    def attempt(  # noqa: PLR0917  # as the attempt has them
+        self,
+        run: str,
+        key: str,
+        worker: str,
+        entry: str = "",
+        scheduled_ms: int = 0,
+        message: str = "",
     ) -> Attempt:
         """Make an attempt of a worker."""
         return Attempt(
@@ -116,14 +122,14 @@ class Story:
             owner=worker,
             entry=entry,
             scheduled_ms=scheduled_ms,
-            message="{}",
+            message=message,
         )
 
     def begin(
         self, run: str, key: str, worker: str, entry: str = "", scheduled_ms: int = 0
     ) -> None:
         """Let a run begin, that goes on until it is ended."""
-        attempt = self.attempt(run, key, worker, entry, scheduled_ms)
+        attempt = self.attempt(run, key, worker, entry, scheduled_ms, "{}")
         self.store.begin(attempt, close_if_busy=True, grace_ms=0)
         self._open[run] = attempt
 
@@ -141,8 +147,9 @@ class Story:
         """Let a run's worker die, and a beat publish its message again; a minute passes."""
         attempt = self._open.pop(run)
         self.clock.advance(attempt.ttl_ms + NOTICE_MS + 1000)
-        (crashed,) = self.store.reclaim(limit=1, hold_ms=1000)
-        self.store.rerun([crashed], "beat-a")
+        crashed = self.store.reclaim(limit=10, hold_ms=1000)
+        self.store.rerun([one for one in crashed if one.run == run], "beat-a")
+        self.replica.dispatch()
 
     def _end(self, run: str, outcome: Outcome | None, at_ms: int) -> None:
         now_ms, self.clock.now_ms = self.clock.now_ms, at_ms

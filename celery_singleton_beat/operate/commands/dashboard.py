@@ -54,8 +54,9 @@ def dashboard(
 ) -> None:
     """Serve pages about the deployment, for a browser.
 
-    They show replicas, the timeline, entries, locks, tenants and figures. It listens on this machine alone unless there is a token, and changes nothing
-    unless it is allowed to. It needs the extra: pip install celery-singleton-beat[dashboard].
+    They show replicas, the timeline, entries, locks, tenants and figures. It listens on
+    this machine alone unless there is a token, and changes nothing unless it is allowed
+    to. It needs the extra: pip install celery-singleton-beat[dashboard].
     """
     try:
         from celery_singleton_beat.operate.dashboard import dashboard_app  # noqa: PLC0415  optional
