@@ -87,6 +87,6 @@ class Live:
     def _tell(self, kind: str, seen: str) -> None:
         message = f"event: {kind}\ndata: {json.dumps({'state': seen})}\n\n"
         for queue in self._listeners:
-            # Who has not taken the last two will read the page anew anyway.
-            if not queue.full():
-                queue.put_nowait(message)
+            if queue.full():
+                queue.get_nowait()  # who is slow needs the latest, and not what was before
+            queue.put_nowait(message)

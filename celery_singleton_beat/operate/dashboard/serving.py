@@ -48,6 +48,7 @@ def server_of(app: ASGIApp, host: str, port: int, *, root_path: str = "") -> uvi
             access_log=False,
             server_header=False,
             lifespan="off",
+            ws="none",
             # Live pages never end by themselves.
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
