@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -73,9 +74,14 @@ class Gate:
         sent = _dressed(request, form, send)
         refused = self._refuse_host(request) or self._refuse_origin(request)
         if refused is None:
-            who = await self._who(request, form)
+            who = None
+            try:
+                who = await self._who(request, form)
+            except HTTPException as error:
+                refused = _refusal(request, error.status_code, error.detail)
+                refused.headers.update(error.headers or {})
             scope.setdefault("state", {})["visitor"] = who or Visitor(self._options.by, form)
-            if who is None and not self._is_public(request):
+            if refused is None and who is None and not self._is_public(request):
                 refused = self._ask_for_token(request)
         if refused is not None:
             await refused(scope, receive, sent)
@@ -134,9 +140,10 @@ class Gate:
     def _ask_for_token(self, request: Request) -> Response:
         if self._sessions is None:
             _logger.warning("The dashboard refused a request", extra={"path": path_of(request)})
-            return _refusal(
-                request, 403, "This dashboard has no token: it answers to this machine alone."
-            )
+            why = "This dashboard has no token: it answers to this machine alone."
+            if self._options.authorize is not None:
+                why = "You may not look at this."
+            return _refusal(request, 403, why)
         if request.method == "GET" and not wants_json(request) and path_of(request) != "/live":
             back = path_of(request) + (f"?{request.url.query}" if request.url.query else "")
             root = request.scope.get("root_path", "")

@@ -48,8 +48,9 @@ def dashboard_app(
     """Make the dashboard of an app, to be served as it is or mounted in an application.
 
     With a ``token`` whoever gives it may look. With ``authorize``, a function (or a
-    coroutine function) of the request, who it names may look; None refuses. With neither
-    it answers to this machine alone: to connections from it that no proxy hands on.
+    coroutine function) of the request, who it names may look; None refuses, and so does
+    an ``HTTPException`` that it raises. With neither it answers to this machine alone:
+    to connections from it that no proxy hands on.
     It is read only unless ``allow_changes``; whoever may look may then change, and is
     recorded by name (``by`` where there is none).
 

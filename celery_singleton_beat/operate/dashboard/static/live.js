@@ -14,7 +14,8 @@
   let again = false;
   let held = false;
 
-  const say = (text) => {
+  const say = (text, kind = "good") => {
+    status.dataset.kind = kind;
     if (status.textContent !== text) status.textContent = text;
   };
 
@@ -76,7 +77,7 @@
       else if (answer.ok || answer.status === 503) show(await answer.text());
       if (answer.ok) say("Live");
     } catch {
-      say("No connection");
+      say("No connection", "bad");
     } finally {
       reading = false;
       if (again && !held) {
@@ -103,7 +104,7 @@
     source.addEventListener("change", read);
     source.addEventListener("tick", read);
     source.addEventListener("away", () => {
-      say("The store does not answer");
+      say("The store does not answer", "bad");
       if (body.dataset.state !== "away") read();
     });
     source.addEventListener("error", () => {
@@ -112,7 +113,7 @@
         say("Live, every 15 s");
         poll();
       } else {
-        say("No connection");
+        say("No connection", "bad");
       }
     });
   };
@@ -122,7 +123,7 @@
     toggle.setAttribute("aria-pressed", String(held));
     if (held) {
       stop();
-      say("Held still");
+      say("Held still", "held");
     } else {
       start();
       read();
