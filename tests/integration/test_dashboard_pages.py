@@ -209,7 +209,7 @@ def test_tenants_show_what_they_have_and_may_have(
     rows = {row["name"]: row for row in data["tenants"]}
     assert rows["globex"]["entries"] == 4
     assert rows["globex"]["limits"]["max_entries"] == 5
-    assert (rows["globex"]["has_own"], rows["acme"]["has_own"]) == (True, False)
+    assert (rows["globex"]["own_limits"], rows["acme"]["own_limits"]) == (True, False)
     assert rows["acme"]["limits"]["max_entries"] == 20
 
 
@@ -279,7 +279,7 @@ def test_everything_and_tenants_are_paused_and_go_on(
     stopped = visitor.text("/history")
     visitor.change("resume-all")
     visitor.change("pause-tenant", "globex", page="tenants")
-    tenants = {row["name"]: row["is_paused"] for row in visitor.data("/tenants")["tenants"]}
+    tenants = {row["name"]: row["paused"] for row in visitor.data("/tenants")["tenants"]}
 
     assert "Everything is paused." in stopped
     assert tenants == {"acme": False, "globex": True}
@@ -298,7 +298,7 @@ def test_what_is_refused_says_why(visit: Callable[..., Visitor], app: Celery) ->
 
     assert (stopped.status_code, unknown.status_code, other.status_code) == (409, 404, 400)
     assert "it is paused" in words_of(stopped.text)
-    assert "there is no stored entry 'weekly'" in words_of(unknown.text)
+    assert "There is no stored entry 'weekly'" in words_of(unknown.text)
 
 
 @pytest.mark.parametrize("name", NASTY)

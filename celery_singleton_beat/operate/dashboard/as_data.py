@@ -11,7 +11,6 @@ from celery_singleton_beat.operate.dashboard.marks import Lane
 from celery_singleton_beat.operate.dashboard.runs import Run
 from celery_singleton_beat.operate.words import duration
 from celery_singleton_beat.protocol.history import Fact
-from celery_singleton_beat.protocol.statistics import Counts, Histogram
 
 _APART: Final = ("versions", "ahead_ms", "host", "pid")
 
@@ -47,15 +46,6 @@ def about_of(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     return pairs
 
 
-def counts_data(counts: Counts) -> dict[str, Any]:
-    """What was counted, for JSON."""
-    return {
-        "facts": dict(counts.facts),
-        "lag": _histogram_data(counts.lag),
-        "run_time": _histogram_data(counts.run_time),
-    }
-
-
 def run_data(run: Run) -> dict[str, Any]:
     """A run, for JSON."""
     return {
@@ -86,11 +76,3 @@ def lane_data(lane: Lane) -> dict[str, Any]:
 def cut_data(page: Cut[Any]) -> dict[str, int]:
     """Which page of a list it is, for JSON."""
     return {"page": page.page, "pages": page.pages, "total": page.total}
-
-
-def _histogram_data(histogram: Histogram) -> dict[str, Any]:
-    return {
-        "count": histogram.count,
-        "sum_ms": histogram.sum_ms,
-        **{f"p{round(s * 100)}_ms": histogram.percentile(s) for s in (0.5, 0.95, 0.99)},
-    }

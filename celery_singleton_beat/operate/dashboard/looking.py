@@ -10,26 +10,25 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from celery_singleton_beat.adapters.entries import defaults_of
-from celery_singleton_beat.adapters.entry import Entry
 from celery_singleton_beat.adapters.lock_service import HeldLock, LockService
 from celery_singleton_beat.adapters.timetable import Timetable
 from celery_singleton_beat.engine.asking import RunRequest
-from celery_singleton_beat.errors import EntryError
 from celery_singleton_beat.operate.dashboard.listing import Listing, read_listing
 from celery_singleton_beat.operate.dashboard.shared import Shared
 from celery_singleton_beat.operate.entry_rows import EntryDetail, EntryRow
+from celery_singleton_beat.operate.figures import Figures, SubjectKind, named
 from celery_singleton_beat.operate.fleet_view import FleetView
 from celery_singleton_beat.operate.reading import Reading
+from celery_singleton_beat.operate.tenant_rows import TenantRow
 from celery_singleton_beat.protocol.entry import Timing
 from celery_singleton_beat.protocol.history import Fact
-from celery_singleton_beat.protocol.limits import TenantLimits
-from celery_singleton_beat.protocol.statistics import TOTAL, Counts, entry_subject
-from celery_singleton_beat.protocol.tenant import MINUTE_MS, Tenant
-from celery_singleton_beat.store.timetable_port import Kept
 
 if TYPE_CHECKING:
     from celery import Celery
 
+Subject = tuple[SubjectKind, str]
+
+ALL: Final[Subject] = ("all", "")
 LATEST: Final = 200
 OF_AN_ENTRY: Final = 200
 MOST_FACTS: Final = 10_000
@@ -45,7 +44,7 @@ class Pulse(NamedTuple):
 
     fleet: FleetView
     facts: list[Fact]
-    counts: Counts
+    figures: Figures
 
     @property
     def state(self) -> str:
@@ -54,7 +53,7 @@ class Pulse(NamedTuple):
         replicas = [(r.name, r.configuration, r.governs, r.is_alive) for r in fleet.replicas]
         numbers = (fleet.planned, fleet.stored, fleet.locks, fleet.requests, fleet.queued)
         newest = self.facts[0] if self.facts else None
-        counts = sum(self.counts.facts.values())
+        counts = sum(self.figures.facts.values())
         return json.dumps([replicas, fleet.governor, fleet.is_paused, numbers, newest, counts])
 
 
@@ -64,20 +63,9 @@ class OneEntry:
 
     detail: EntryDetail
     facts: list[Fact]
-    counts: Counts
+    figures: Figures
     requests: list[RunRequest]
     now_ms: int
-
-
-class TenantRow(NamedTuple):
-    """A tenant: what it has, what it may have, and whose limits these are."""
-
-    name: str
-    entries: int
-    is_paused: bool
-    used: int
-    limits: TenantLimits
-    has_own: bool
 
 
 class Looking:
@@ -90,10 +78,6 @@ class Looking:
         self.timetable = Timetable(app)
         self.locks_by_hand = LockService(app)
 
-    @property
-    def store(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
-        return self.reading.extension.store
-
     def forget(self) -> None:
         """Read anew: something was changed."""
         self._shared.forget()
@@ -105,7 +89,7 @@ class Looking:
     async def facts(self) -> list[Fact]:
         """The history, as far as it is kept, the newest first."""
         most = min(self.reading.extension.settings.history, MOST_FACTS)
-        return await self._shared.get("facts", lambda: self.store.history(most) if most else [])
+        return await self._shared.get("facts", lambda: self.reading.history(most) if most else [])
 
     async def listing(self) -> Listing:
         """All entries, to be searched."""
@@ -138,71 +122,52 @@ class Looking:
     async def tenant_names(self) -> list[str]:
         """All tenants by name."""
         return await self._shared.get(
-            "tenants", lambda: sorted(islice(self.timetable.tenants(), _MOST_TENANTS))
+            "tenants", lambda: sorted(islice(self.reading.tenant_names(), _MOST_TENANTS))
         )
 
     async def tenants(self, names: Sequence[str]) -> list[TenantRow]:
         """The rows of some tenants."""
-        return await self._shared.get(("tenants", *names), partial(self._tenants, list(names)))
+        return await self._shared.get(
+            ("tenants", *names), partial(self.reading.some_tenants, list(names))
+        )
 
-    async def subjects(self) -> list[str]:
+    async def subjects(self) -> list[Subject]:
         """What is counted, those first to which something happened last."""
-        return await self._shared.get("subjects", partial(self.store.counted, MOST_SUBJECTS))
+        return await self._shared.get("subjects", self._subjects)
 
-    async def counts(self, subjects: Sequence[str]) -> list[Counts]:
+    async def figures(self, subjects: Sequence[Subject]) -> list[Figures]:
         """What was counted of some subjects."""
-        read = partial(self.store.counts, list(subjects))
-        return await self._shared.get(("counts", *subjects), read)
+        read = partial(self.reading.figures, list(subjects))
+        return await self._shared.get(("figures", *subjects), read)
+
+    def _subjects(self) -> list[Subject]:
+        return [named(subject) for subject in self.reading.extension.store.counted(MOST_SUBJECTS)]
 
     def _pulse(self) -> Pulse:
-        fleet = self.reading.fleet()
-        (counts,) = self.store.counts([TOTAL])
-        return Pulse(fleet, self.store.history(LATEST), counts)
+        (figures,) = self.reading.figures([ALL])
+        return Pulse(self.reading.fleet(), self.reading.history(LATEST), figures)
 
     def _entry(self, name: str) -> OneEntry:
-        detail = self.reading.entry(name, count=12)
-        facts = self.store.history(OF_AN_ENTRY, name)
-        (counts,) = self.store.counts([entry_subject(name)])
-        requests = list(islice(self.timetable.requests(name), _MOST_REQUESTS))
-        return OneEntry(detail, facts, counts, requests, self.store.ping())
+        reading = self.reading
+        detail = reading.entry(name, count=12)
+        (figures,) = reading.figures([("entry", name)])
+        requests = list(islice(reading.requests(name), _MOST_REQUESTS))
+        now_ms = round(reading.now().timestamp() * 1000)
+        return OneEntry(detail, reading.history(OF_AN_ENTRY, name), figures, requests, now_ms)
 
     def _planned(self, names: list[str], until_ms: int) -> dict[str, list[int]]:
-        rows = {row.name: row for row in self.reading.some_entries(names) if row.is_on}
-        stored = [name for name, row in rows.items() if row.kind == "stored"]
-        kept = dict(zip(stored, self.store.kept(stored), strict=True)) if stored else {}
         planned = {}
-        for name, row in rows.items():
-            timing = self._timing(name, row, kept.get(name))
-            if timing is not None and row.next_at is not None:
-                planned[name] = _times(timing, round(row.next_at.timestamp() * 1000), until_ms)
+        for row in self.reading.some_entries(names):
+            timing = self._timing(row)
+            if row.is_on and timing is not None and row.next_at is not None:
+                next_ms = round(row.next_at.timestamp() * 1000)
+                planned[row.name] = _times(timing, next_ms, until_ms)
         return planned
 
-    def _timing(self, name: str, row: EntryRow, kept: Kept | None) -> Timing | None:
-        if row.kind == "config":
-            return self.reading.config.timings.get(name)
-        if kept is None:
-            return None
-        try:
-            entry = Entry.from_json(kept.card.definition)
-        except EntryError:
-            return None
-        return entry.timing(defaults_of(self._app, self.reading.extension.settings))
-
-    def _tenants(self, names: list[str]) -> list[TenantRow]:
-        default = self.reading.extension.limits
-        minute = self.store.ping() // MINUTE_MS
-        found: Sequence[Tenant] = self.store.tenants(names) if names else []
-        return [
-            TenantRow(
-                name,
-                tenant.entries,
-                tenant.is_paused,
-                tenant.used if tenant.minute == minute else 0,
-                default if tenant.quota is None else TenantLimits.of_quota(tenant.quota),
-                tenant.quota is not None,
-            )
-            for name, tenant in zip(names, found, strict=True)
-        ]
+    def _timing(self, row: EntryRow) -> Timing | None:
+        if row.entry is None:
+            return self.reading.config.timings.get(row.name)
+        return row.entry.timing(defaults_of(self._app, self.reading.extension.settings))
 
 
 def _times(timing: Timing, next_ms: int, until_ms: int) -> list[int]:

@@ -14,7 +14,6 @@ from starlette.responses import Response
 from celery_singleton_beat.operate.dashboard import words
 from celery_singleton_beat.operate.dashboard.as_data import (
     about_of,
-    counts_data,
     cut_data,
     lane_data,
     note_of,
@@ -23,20 +22,15 @@ from celery_singleton_beat.operate.dashboard.as_data import (
 )
 from celery_singleton_beat.operate.dashboard.changes import SAID
 from celery_singleton_beat.operate.dashboard.listing import STATES, cut
-from celery_singleton_beat.operate.dashboard.looking import Looking, Pulse
+from celery_singleton_beat.operate.dashboard.looking import ALL, Looking, Pulse
 from celery_singleton_beat.operate.dashboard.marks import Lane, Window, ticks
 from celery_singleton_beat.operate.dashboard.notices import headline_of, notices_of
 from celery_singleton_beat.operate.dashboard.plot import plot_of
 from celery_singleton_beat.operate.dashboard.runs import Run, runs_of
 from celery_singleton_beat.operate.dashboard.timeline import lanes_of
 from celery_singleton_beat.operate.dashboard.view import Look, View
+from celery_singleton_beat.operate.figures import SubjectKind
 from celery_singleton_beat.protocol.history import Fact
-from celery_singleton_beat.protocol.statistics import (
-    BUSY,
-    TOTAL,
-    entry_subject,
-    key_subject,
-)
 
 SPANS: Final = ((10, "10 min"), (60, "1 h"), (360, "6 h"))
 LANES: Final = 25
@@ -63,13 +57,13 @@ class Pages:
             "overview",
             lambda: {
                 **pulse.fleet.to_data(),
-                "counts": counts_data(pulse.counts),
+                "figures": pulse.figures.to_data(),
                 "notices": [notice._asdict() for notice in notices_of(pulse.fleet, pulse.facts)],
                 "latest": [fact._asdict() for fact in pulse.facts],
             },
             headline=headline_of(pulse.fleet, notices_of(pulse.fleet, pulse.facts)),
             facts=pulse.facts[:12],
-            counts=pulse.counts,
+            figures=pulse.figures,
             note_of=note_of,
             about_of=about_of,
         )
@@ -147,14 +141,14 @@ class Pages:
             "entry",
             lambda: {
                 **one.detail.to_data(),
-                "counts": counts_data(one.counts),
+                "figures": one.figures.to_data(),
                 "runs": [run_data(run) for run in runs],
             },
             now_ms=one.now_ms,
             row=one.detail.row,
             detail=one.detail,
             definition=definition.split("\n"),
-            counts=one.counts,
+            figures=one.figures,
             requests=one.requests,
             facts=one.facts[:FACTS],
             runs=runs[:RUNS_SHOWN],
@@ -203,9 +197,7 @@ class Pages:
             pulse,
             "tenants",
             lambda: {
-                "tenants": [
-                    {**row._asdict(), "limits": json.loads(row.limits.to_json())} for row in rows
-                ],
+                "tenants": [row.to_data() for row in rows],
                 **cut_data(page),
             },
             rows=rows,
@@ -216,28 +208,23 @@ class Pages:
     async def statistics(self, request: Request) -> Response:
         pulse, subjects = await self._looking.pulse(), await self._looking.subjects()
         number = _number(request, "page")
-        cuts = [
-            cut([s for s in subjects if s.startswith(start)], number, ROWS)
-            for start in (entry_subject(""), key_subject(""))
-        ]
-        shown = [subject for page in cuts for subject in page.items]
-        found = await self._looking.counts([TOTAL, *shown])
-        counts, of = found[0], dict(zip(shown, found[1:], strict=True))
-        rows = [[(subject[2:], of[subject]) for subject in page.items] for page in cuts]
+        kinds: tuple[SubjectKind, ...] = ("entry", "key")
+        cuts = [cut([s for s in subjects if s[0] == kind], number, ROWS) for kind in kinds]
+        found = await self._looking.figures([ALL, *(s for page in cuts for s in page.items)])
+        entries, keys = ([of for of in found if of.kind == kind] for kind in kinds)
         return self._page(
             request,
             pulse,
             "statistics",
             lambda: {
-                "total": counts_data(counts),
-                "entries": {name: counts_data(one) for name, one in rows[0]},
-                "keys": {name: counts_data(one) for name, one in rows[1]},
+                "total": found[0].to_data(),
+                "entries": {of.name: of.to_data() for of in entries},
+                "keys": {of.name: of.to_data() for of in keys},
             },
-            counts=counts,
-            asked_for=counts["started"] + counts[BUSY],
+            figures=found[0],
             tables=[
-                ("entries", "Entries", rows[0], True, cuts[0]),
-                ("keys", "Lock keys", rows[1], False, cuts[1]),
+                ("entries", "Entries", entries, True, cuts[0]),
+                ("keys", "Lock keys", keys, False, cuts[1]),
             ],
         )
 
