@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
 from celery_singleton_beat.operate.dashboard import dashboard_app
-from celery_singleton_beat.operate.dashboard.serving import server_of
+from celery_singleton_beat.operate.dashboard.serving import address_of, listen, server_of
 from tests.rig.absent import skip_or_fail
 
 if TYPE_CHECKING:
@@ -32,11 +31,9 @@ class Served:
     """A dashboard on a free port of this machine, in a thread."""
 
     def __init__(self, app: Celery, **options: Any) -> None:
-        self._socket = socket.create_server((HOST, 0))
-        port = self._socket.getsockname()[1]
-        self.url = f"http://{HOST}:{port}"
-        self._server = server_of(dashboard_app(app, **options), HOST, port)
-        # What connects before it accepts waits in the socket's queue.
+        self._socket = listen(HOST, 0)
+        self.url = f"http://{address_of(self._socket)}"
+        self._server = server_of(dashboard_app(app, **options))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
         self._thread.start()
 

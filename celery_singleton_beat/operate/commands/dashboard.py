@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from celery_singleton_beat.operate.output import WRONG, command, note, stop, the_app, who_option
+from celery_singleton_beat.operate.output import WRONG, command, done, stop, the_app, who_option
 
 PORT: Final = 5556
 TOKEN_VARIABLE: Final = "SINGLETON_BEAT_DASHBOARD_TOKEN"  # noqa: S105  # its name
@@ -61,7 +62,9 @@ def dashboard(
     try:
         from celery_singleton_beat.operate.dashboard import dashboard_app  # noqa: PLC0415  optional
         from celery_singleton_beat.operate.dashboard.serving import (  # noqa: PLC0415  as above
+            address_of,
             check_place,
+            listen,
             server_of,
         )
     except ImportError as error:
@@ -71,10 +74,12 @@ def dashboard(
     check_place(host, has_token=token is not None)
     hosts = more.pop("hosts") or None
     site = dashboard_app(the_app(), token=token, hosts=hosts, **more)
-    server = server_of(site, host, port, root_path=root_path)
+    try:
+        listening = listen(host, port)
+    except OSError as error:
+        stop(f"it cannot listen on {host}:{port}: {error.strerror or error}")
     can = "it may change things" if more["allow_changes"] else "read only"
-    shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    note(f"Dashboard at http://{shown}:{port}{root_path.rstrip('/')}/ ({can}). Ctrl-C ends it.")
-    server.run()
-    if not server.started:
-        stop(f"it cannot listen on {host}:{port}")
+    where = f"http://{address_of(listening)}{root_path.rstrip('/')}/"
+    done(f"The dashboard is at {where} ({can}). Ctrl-C ends it.", {"url": where})
+    with listening, suppress(KeyboardInterrupt):  # which ends it, as was said
+        server_of(site, root_path=root_path).run(sockets=[listening])

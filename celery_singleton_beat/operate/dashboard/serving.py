@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from celery_singleton_beat.errors import ConfigurationError
 
-_GRACE_SECONDS = 1
+_GRACE_SECONDS: Final = 1
+_BACKLOG: Final = 512
 
 
 def check_place(host: str, *, has_token: bool) -> None:
@@ -36,13 +39,28 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def server_of(app: ASGIApp, host: str, port: int, *, root_path: str = "") -> uvicorn.Server:
-    """Make the server; ``run()`` serves until a signal ends it."""
+def listen(host: str, port: int) -> socket.socket:
+    """Listen; whoever connects waits until there is a server. Port 0 is any that is free.
+
+    Raises:
+        OSError: it cannot be listened there.
+    """
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+
+
+def address_of(listening: socket.socket) -> str:
+    """Tell where something listens, as it stands in a URL."""
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def server_of(app: ASGIApp, *, root_path: str = "") -> uvicorn.Server:
+    """Make the server; ``run(sockets=[…])`` serves until a signal ends it."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            host=host.strip("[]"),
-            port=port,
             root_path=root_path.rstrip("/"),
             log_level="warning",
             access_log=False,
