@@ -59,6 +59,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "backfill": ("asked", "Let an entry run for all its occurrences of a time past."),
         "cancel": ("asked", "Publish nothing more of a request."),
         "unlock": ("locks", "Free a lock key, whoever holds it."),
+        "exporter": ("exporter", "Answer Prometheus with the metrics of this deployment."),
     },
 }
 

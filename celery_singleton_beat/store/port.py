@@ -28,6 +28,7 @@ from celery_singleton_beat.protocol.run import (
     Outcome,
     Renewed,
 )
+from celery_singleton_beat.store.alert_port import AlertStore
 from celery_singleton_beat.store.asked_port import AskedStore
 from celery_singleton_beat.store.observed_port import ObservedStore
 from celery_singleton_beat.store.server_port import ServerStore
@@ -167,7 +168,7 @@ class LocksAnswer:
     reborn_ms: int = 0
 
 
-class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, Protocol):
+class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, AlertStore, Protocol):
     """What remembers. See the module for what every verb promises."""
 
     def claim(self, request: ClaimRequest) -> ClaimAnswer:
