@@ -88,7 +88,12 @@ class SingletonCollector(Collector):
             fleet = fleet_view(self._extension, self._extension.store.overview(), "")
             counts = self._counts()
         except StoreError as error:
-            _logger.warning("The store does not answer: %s", error)
+            _logger.warning("The store cannot be read: %s", error)
+            yield _up(0)
+            return
+        except Exception:
+            # Prometheus shows a page that says so; of an error it shows that there was one.
+            _logger.exception("The metrics could not be made")
             yield _up(0)
             return
         yield _up(1)
