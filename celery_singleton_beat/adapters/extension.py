@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
+    from celery_singleton_beat.adapters.alerts import Alerts
+    from celery_singleton_beat.adapters.celery_events import WorkerEvents
+    from celery_singleton_beat.adapters.first_contact import FirstContact
     from celery_singleton_beat.store.port import Store
 
 _ATTRIBUTE: Final = "_singleton_beat"
@@ -67,6 +70,9 @@ class Extension:
         self.events = Events()
         self.events.subscribe(log_event, wants=is_logged)
         self.lock_keys: dict[str, str] = {}
+        self.celery_events: WorkerEvents | None = None
+        self.first_contact: FirstContact | None = None
+        self.alerts: Alerts | None = None
 
     @cached_property
     def settings(self) -> Settings:

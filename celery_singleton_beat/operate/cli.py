@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.shell_completion import CompletionItem
 
+# With it the client of ``celery inspect`` knows our commands, whatever the app has imported.
+from celery_singleton_beat.adapters import remote_control  # noqa: F401
 from celery_singleton_beat.errors import SingletonBeatError
 
 if TYPE_CHECKING:
@@ -70,9 +72,6 @@ Exit codes:
      no such entry, somebody was quicker
   2  it cannot be done as it was asked: a wrong option, setting or entry
 """
-
-# With it the client of ``celery inspect`` knows our commands, whatever the app has imported.
-from celery_singleton_beat.adapters import remote_control  # noqa: F401
 
 
 class LazyGroup(click.Group):

@@ -18,6 +18,7 @@ from celery_singleton_beat.protocol.recurrences.bounds import datetime_of
 if TYPE_CHECKING:
     from celery_singleton_beat.operate.config_entries import ConfigEntries
     from celery_singleton_beat.protocol.claim import Slot
+    from celery_singleton_beat.protocol.entry import Timing
     from celery_singleton_beat.protocol.stored import Card
     from celery_singleton_beat.protocol.tenant import Tenant
     from celery_singleton_beat.store.timetable_port import Kept
@@ -39,13 +40,18 @@ OVERDUE_MS: Final = LATE_MS
 """So late an entry counts as overdue: a beat that lives would have dispatched it."""
 
 
+_DAMAGED: Final = (
+    "its record in the store is damaged: the next beat that meets it sets it aside and plans the "
+    "entry anew"
+)
+
+
 class Times(NamedTuple):
     """What holds for all entries while they are read."""
 
     now_ms: int
     is_paused: bool = False
     resumed_ms: int = 0
-    governs: bool = True
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,11 @@ class EntryRow:
         return self.state == "on"
 
     @property
+    def is_to_come(self) -> bool:
+        """Whether it is dispatched, or will be by a beat that takes it on."""
+        return self.state in ("on", "not planned")
+
+    @property
     def is_overdue(self) -> bool:
         return self.late_ms > OVERDUE_MS
 
@@ -116,14 +127,16 @@ class EntryDetail:
         }
 
 
-def config_row(config: ConfigEntries, name: str, slot: Slot | None, times: Times) -> EntryRow:
-    """Make the row of an entry of ``beat_schedule``."""
-    problem = config.problems.get(name, "")
+def config_row(
+    config: ConfigEntries, name: str, slot: Slot | None, times: Times, *, is_damaged: bool = False
+) -> EntryRow:
+    """Make the row of an entry of ``beat_schedule``; ``is_damaged``: its slot cannot be read."""
+    problem = config.problems.get(name, _DAMAGED if is_damaged else "")
     timing = config.timings.get(name)
     state: State = "on"
     if problem:
         state = "unusable"
-    elif slot is None or (slot.due_ms == ABSENT and slot.slot_ms != ABSENT):
+    elif slot is None or timing is None or not _is_planned(slot, timing):
         state = "not planned"
     elif slot.slot_ms == ABSENT:
         state = "ended"
@@ -143,6 +156,11 @@ def config_row(config: ConfigEntries, name: str, slot: Slot | None, times: Times
         last_at=None if slot is None else _moment(slot.last_ms),
         **_due(slot.slot_ms if is_due and slot is not None else None, offset, times.now_ms),
     )
+
+
+def _is_planned(slot: Slot, timing: Timing) -> bool:
+    is_left_out = slot.due_ms == ABSENT and slot.slot_ms != ABSENT
+    return slot.rule == timing.rule and not is_left_out
 
 
 def stored_row(name: str, kept: Kept, tenant: Tenant, times: Times, *, is_taken: bool) -> EntryRow:

@@ -10,7 +10,6 @@ from typing import Any, Final, TextIO, TypeVar, cast
 
 import click
 
-from celery_singleton_beat.errors import EntryError
 from celery_singleton_beat.operate.completion import complete_tenant
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -118,7 +117,7 @@ def rows_of_file(file: TextIO) -> Iterator[Any]:
     """Read rows of JSON: one list, or an object in each line.
 
     Raises:
-        EntryError: it is neither; the text says where.
+        ValueError: it is neither; the text says where.
     """
     first = ""
     for line in file:
@@ -130,7 +129,7 @@ def rows_of_file(file: TextIO) -> Iterator[Any]:
             yield from json.loads(first + file.read())
         except ValueError as error:
             msg = f"{file.name}: no JSON: {error}"
-            raise EntryError(msg) from error
+            raise ValueError(msg) from error
         return
     for number, line in enumerate(chain([first], file), 1):
         if not line.strip():
@@ -139,4 +138,4 @@ def rows_of_file(file: TextIO) -> Iterator[Any]:
             yield json.loads(line)
         except ValueError as error:
             msg = f"{file.name}: line {number} is no JSON: {error}"
-            raise EntryError(msg) from error
+            raise ValueError(msg) from error

@@ -24,7 +24,7 @@ from celery_singleton_beat.operate.words import shown
 if TYPE_CHECKING:
     from celery import Celery
 
-    from celery_singleton_beat import Timetable
+    from celery_singleton_beat.adapters.timetable import Timetable
     from celery_singleton_beat.operate.reading import Reading
 
 __all__ = [
@@ -151,7 +151,7 @@ def the_reading() -> Reading:
 
 def the_timetable() -> Timetable:
     """Give the stored timetable of that app."""
-    from celery_singleton_beat import Timetable  # noqa: PLC0415  not for --help
+    from celery_singleton_beat.adapters.timetable import Timetable  # noqa: PLC0415  not for --help
 
     return Timetable(the_app())
 
@@ -267,7 +267,9 @@ _COLOURS: Final[dict[str, dict[str, Any]]] = {
 
 def _coloured(cell: Cell) -> str:
     text = shown(cell.text)
-    return click.style(text, **_COLOURS.get(cell.tone, {})) if _has_colour() else text
+    if cell.tone == "plain" or not _has_colour():
+        return text
+    return click.style(text, **_COLOURS[cell.tone])
 
 
 def _has_colour() -> bool:

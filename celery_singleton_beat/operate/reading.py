@@ -33,6 +33,7 @@ from celery_singleton_beat.operate.tenant_rows import TenantRow, tenant_row
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.history import Fact
 from celery_singleton_beat.protocol.jitter import offset_ms
+from celery_singleton_beat.protocol.plan import first_plan
 from celery_singleton_beat.protocol.preview import upcoming
 from celery_singleton_beat.protocol.recurrences.bounds import datetime_of
 from celery_singleton_beat.protocol.tenant import Tenant
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 _NEXT: Final = 10
 _MOST_COUNTED: Final = 100_000
+_NOTHING: Final[list[int]] = []
 
 
 class Reading:
@@ -125,17 +127,7 @@ class Reading:
         """
         times = self._times()
         if name in self.config.names:
-            (row,) = self._config_rows(times, [name])
-            (slot,) = self._store.slots([name]).slots
-            timing = self.config.timings.get(name)
-            found: list[int] = []
-            if row.is_on and timing is not None and slot is not None:
-                walk = upcoming(
-                    timing, slot, now_ms=times.now_ms, changed_ms=0, resumed_ms=times.resumed_ms
-                )
-                found = list(islice(walk, count))
-            offset = 0 if timing is None else timing.offset_ms
-            return EntryDetail(row, self.config.definition(name), _dues(found, offset))
+            return self._config_detail(name, times, count)
         for _, kept in self._engine.kept([name]):
             return self._stored_detail(name, kept, times, count)
         raise _unknown(name)
@@ -154,7 +146,7 @@ class Reading:
                 raise _unknown(name)
         rows = self.some_entries(list(names)) if names else self.entries(tenant=tenant)
         for row in rows:
-            if not row.is_on:
+            if not row.is_to_come:
                 continue
             timing = self.config.timings.get(row.name) if row.entry is None else None
             if row.entry is not None:
@@ -212,6 +204,20 @@ class Reading:
             for name, tenant in zip(names, found, strict=True)
         ]
 
+    def _config_detail(self, name: str, times: Times, count: int) -> EntryDetail:
+        (row,) = self._config_rows(times, [name])
+        (slot,) = self._store.slots([name], set_aside=False).slots
+        timing, found = self.config.timings.get(name), iter(_NOTHING)
+        if timing is not None and row.is_to_come:
+            seen = first_plan(timing, slot, now_ms=times.now_ms) or slot
+            assert seen is not None  # noqa: S101  # what has no slot gets its first
+            found = upcoming(
+                timing, seen, now_ms=times.now_ms, changed_ms=0, resumed_ms=times.resumed_ms
+            )
+        offset = 0 if timing is None else timing.offset_ms
+        dues = _dues(list(islice(found, count)), offset)
+        return EntryDetail(row, self.config.definition(name), dues)
+
     def _stored_detail(self, name: str, kept: Kept, times: Times, count: int) -> EntryDetail:
         (row,) = self._stored_rows([name], times)
         try:
@@ -226,9 +232,10 @@ class Reading:
 
     def _config_rows(self, times: Times, names: list[str] | None = None) -> Iterator[EntryRow]:
         wanted = list(self.config.names) if names is None else names
-        slots = self._store.slots(wanted).slots
-        for name, slot in zip(wanted, slots, strict=True):
-            yield config_row(self.config, name, slot, times)
+        answer = self._store.slots(wanted, set_aside=False)
+        for name, slot in zip(wanted, answer.slots, strict=True):
+            is_damaged = name in answer.unreadable
+            yield config_row(self.config, name, slot, times, is_damaged=is_damaged)
 
     def _stored_rows(self, names: list[str], times: Times) -> Iterator[EntryRow]:
         found = list(self._engine.kept(names))
@@ -241,12 +248,7 @@ class Reading:
 
     def _times(self) -> Times:
         overview = self._store.overview()
-        return Times(
-            overview.now_ms,
-            is_paused=overview.is_paused,
-            resumed_ms=overview.resumed_ms,
-            governs=overview.governor == self.config.digest,
-        )
+        return Times(overview.now_ms, is_paused=overview.is_paused, resumed_ms=overview.resumed_ms)
 
     @property
     def _store(self) -> Any:

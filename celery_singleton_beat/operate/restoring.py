@@ -7,7 +7,8 @@ so a restore that broke off is finished by doing it again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -15,6 +16,7 @@ from celery_singleton_beat.engine.timetable import Change, TimetableEngine, refu
 from celery_singleton_beat.operate.dumping import Dump, Wanted, WantedTenant
 from celery_singleton_beat.protocol.codec import clean
 from celery_singleton_beat.protocol.limits import TenantLimits
+from celery_singleton_beat.protocol.tenant import Quota, Tenant
 
 if TYPE_CHECKING:
     from celery_singleton_beat.operate.reading import Reading
@@ -27,6 +29,8 @@ _ANY: Final = TenantLimits(None, None, None)
 """What was stored may be restored, though a limit is lower by now."""
 
 _Item = TypeVar("_Item")
+_Pair = tuple[WantedTenant, Tenant]
+"""How a tenant shall be, and how it is."""
 
 
 @dataclass
@@ -55,7 +59,7 @@ class Restored:
 
     def to_data(self) -> dict[str, Any]:
         """The report for JSON."""
-        return {**vars(self), "dry_run": self.is_dry_run}
+        return dict(vars(self))
 
 
 class Restoring:
@@ -80,10 +84,13 @@ class Restoring:
         if self._dump.is_paused and self._acts:
             self._store.pause_all(None, paused=True)
         tenants = self._tenants()
-        for batch in _batches(self._dump.entries):
-            self._put(batch)
-        for tenant in tenants:
-            self._settle(tenant)
+        self._stop(tenants)
+        with self._lifted(tenants):
+            for batch in _batches(self._dump.entries):
+                self._put(batch)
+        for name, (wanted, now) in tenants.items():
+            if self._acts and now.is_paused and not wanted.is_paused:
+                self._store.pause_all(name, paused=False)
         if self.report.is_pause_changed and is_paused and self._acts:
             self._store.pause_all(None, paused=False)
         return self.report
@@ -92,27 +99,53 @@ class Restoring:
     def _acts(self) -> bool:
         return not self.report.is_dry_run
 
-    def _tenants(self) -> list[WantedTenant]:
-        """Stop what shall be stopped, and let no limit be in the way; give those that change."""
-        wanted = self._dump.tenants
-        known = self._store.tenants([tenant.name for tenant in wanted]) if wanted else []
-        changed = []
-        for tenant, now in zip(wanted, known, strict=True):
-            quota = None if tenant.limits is None else tenant.limits.quota
-            if (tenant.is_paused, quota) != (now.is_paused, now.quota):
-                changed.append(tenant)
-            if self._acts and tenant.is_paused and not now.is_paused:
-                self._store.pause_all(tenant.name, paused=True)
-            if self._acts and now.quota is not None and now.quota != quota:
-                self._store.allow(tenant.name, None)
-        self.report.tenants = len(changed)
-        return changed
+    def _tenants(self) -> dict[str, _Pair]:
+        """Tell of all tenants how they shall be, and how they are: the same, if not said."""
+        named = {tenant.name: tenant for tenant in self._dump.tenants}
+        names = list(dict.fromkeys([*named, *(w.entry.tenant for w in self._dump.entries)]))
+        names = [name for name in names if name]
+        found = {}
+        for name, now in zip(names, self._store.tenants(names) if names else [], strict=True):
+            limits = None if now.quota is None else TenantLimits.of_quota(now.quota)
+            found[name] = (named.get(name, WantedTenant(name, now.is_paused, limits)), now)
+        return found
 
-    def _settle(self, tenant: WantedTenant) -> None:
+    def _stop(self, tenants: Mapping[str, _Pair]) -> None:
+        """Count the tenants that change, and stop those that shall be stopped."""
+        for name, (wanted, now) in tenants.items():
+            self.report.tenants += (wanted.is_paused, _quota(wanted)) != (now.is_paused, now.quota)
+            if self._acts and wanted.is_paused and not now.is_paused:
+                self._store.pause_all(name, paused=True)
+
+    @contextmanager
+    def _lifted(self, tenants: Mapping[str, _Pair]) -> Iterator[None]:
+        """Let no limit of a tenant be in the way meanwhile; afterwards they are as they shall be.
+
+        What a tenant had is put back, though it may be more than its limits allow now.
+        """
         if self._acts:
-            self._store.allow(tenant.name, None if tenant.limits is None else tenant.limits.quota)
-            if not tenant.is_paused:
-                self._store.pause_all(tenant.name, paused=False)
+            for name in self._written() & set(tenants):
+                if tenants[name][1].quota is not None:
+                    self._store.allow(name, None)
+        try:
+            yield
+        finally:
+            if self._acts:
+                for name, (wanted, now) in tenants.items():
+                    if now.quota is not None or wanted.limits is not None:
+                        self._store.allow(name, _quota(wanted))
+
+    def _written(self) -> set[str]:
+        """Name the tenants of which entries are to be written."""
+        names = set()
+        for batch in _batches(
+            [wanted.entry for wanted in self._dump.entries if wanted.entry.tenant]
+        ):
+            kept = self._store.kept([entry.name for entry in batch])
+            for entry, known in zip(batch, kept, strict=True):
+                if known is None or known.card.definition != entry.to_json():
+                    names.add(entry.tenant)
+        return names
 
     def _put(self, batch: Sequence[Wanted]) -> None:
         kept = self._store.kept([wanted.entry.name for wanted in batch])
@@ -160,6 +193,10 @@ class Restoring:
     def _switch(self, names: Sequence[str], *, paused: bool, note: str = "") -> None:
         if names:
             self._store.pause(names, paused=paused, by=self._by, note=note)
+
+
+def _quota(tenant: WantedTenant) -> Quota | None:
+    return None if tenant.limits is None else tenant.limits.quota
 
 
 def _is_so(wanted: Wanted, card: Card | None) -> bool:

@@ -40,6 +40,7 @@ key               type     holds
 ``asked_over``    zset     request that is over -> when it may be forgotten (ms)
 ``asked_of:E``    zset     open request for runs of entry E -> when it was asked (ms)
 ``took_asked:R``  string   what replica R claimed of requests with its last one
+``alerts``        hash     open alert -> what it says; ``""`` -> who is on duty
 ``wake``          channel  told of each change of stored entries
 ================  =======  ======================================================
 
@@ -75,6 +76,7 @@ class Keys:
         self.counted = self._of("history:counted")
         self.queued = self._of("queued")
         self.wake = self._of("wake")
+        self.alerts = self._of("alerts")
         self.turns = self._of("turns")
         self.cards = self._of("cards")
         self.timetable = (

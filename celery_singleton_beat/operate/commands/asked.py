@@ -22,7 +22,7 @@ from celery_singleton_beat.operate.output import (
 from celery_singleton_beat.operate.words import moment
 
 if TYPE_CHECKING:
-    from celery_singleton_beat import RunRequest
+    from celery_singleton_beat.engine.asking import RunRequest
     from celery_singleton_beat.operate.tables import Value
 
 _request_id = click.option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from celery_singleton_beat.errors import RevisionConflict
 from celery_singleton_beat.operate.completion import complete_entry
 from celery_singleton_beat.operate.given import (
     FIELD_NAMES,
@@ -31,7 +32,7 @@ from celery_singleton_beat.operate.output import (
 from celery_singleton_beat.operate.stored_names import see_that_it_is_stored
 
 if TYPE_CHECKING:
-    from celery_singleton_beat import Entry
+    from celery_singleton_beat.adapters.entry import Entry
 
 _queued = click.option(
     "--cancel-queued", is_flag=True, help="Let nothing begin that is queued by its earlier state."
@@ -70,12 +71,11 @@ def add(
     WHEN is a number of seconds, a cron expression, an RRULE, or a time (once). The
     entry is due from now on; storing it fires nothing. Beats hear of it at once.
     """
-    from celery_singleton_beat import Entry, RevisionConflict  # noqa: PLC0415  not for --help
+    from celery_singleton_beat.adapters.entry import Entry  # noqa: PLC0415  not for --help
 
     given = given_fields(options)
     entry = Entry(name, task, recurrence_of(when), enabled=not disabled, **given)
     _see_that_it_is_free(name)
-    _see_that_somebody_knows(entry)
     revision = None if replace else 0
     try:
         stored = the_timetable().put(
@@ -83,6 +83,7 @@ def add(
         )
     except RevisionConflict:
         stop(f"there is an entry {name!r} already: `update` changes it, --replace replaces it")
+    _warn_if_nobody_knows(entry)
     _tell(name, stored)
 
 
@@ -137,9 +138,9 @@ def update(
 @_queued
 @yes_option
 def remove(*, names: tuple[str, ...], cancel_queued: bool, yes: bool) -> None:
-    """Remove a stored entry, or several.
+    """Remove a stored entry.
 
-    What is queued of it still runs, unless --cancel-queued says otherwise.
+    Or several. What is queued of it still runs, unless --cancel-queued says otherwise.
     """
     for name in names:
         see_that_it_is_stored(name)
@@ -158,7 +159,7 @@ def _tell(name: str, revision: int) -> None:
 
 
 def _defaults(clear: tuple[str, ...]) -> dict[str, Any]:
-    from celery_singleton_beat import Entry  # noqa: PLC0415  as above
+    from celery_singleton_beat.adapters.entry import Entry  # noqa: PLC0415  as above
 
     cleared = {name.replace("-", "_") for name in clear}
     return {
@@ -173,7 +174,7 @@ def _see_that_it_is_free(name: str) -> None:
         stop(f"{name!r} is an entry of beat_schedule: give this one another name", WRONG)
 
 
-def _see_that_somebody_knows(entry: Entry) -> None:
+def _warn_if_nobody_knows(entry: Entry) -> None:
     app = the_app()
     app.loader.import_default_modules()
     known = [task for task in app.tasks if not task.startswith("celery.")]

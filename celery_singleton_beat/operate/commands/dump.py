@@ -75,8 +75,12 @@ def restore(*, file: TextIO, dry_run: bool, by: str) -> None:
         data = json.load(file)
     except (ValueError, RecursionError) as error:
         stop(f"{file.name} is no JSON: {error}", WRONG)
-    dump = read_dump(data)
-    report = Restoring(the_reading(), dump, by=by, dry_run=dry_run).run()
+    dump, reading = read_dump(data), the_reading()
+    taken = [one.entry.name for one in dump.entries if one.entry.name in reading.config.names]
+    if taken:
+        listed = ", ".join(map(repr, taken[:10]))
+        note(f"Warning: beats leave out what beat_schedule has entries of the same names: {listed}")
+    report = Restoring(reading, dump, by=by, dry_run=dry_run).run()
     done(f"Entries: {report}.", report.to_data())
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from celery_singleton_beat.operate.completion import complete_entry, complete_tenant
+from celery_singleton_beat.operate.entry_rows import State
 from celery_singleton_beat.operate.output import (
     Cell,
     Column,
@@ -53,7 +54,13 @@ _COLUMNS = [
 @click.option("--source", help="Only those of this source.")
 @click.option("--config", "kind", flag_value="config", help="Only those of beat_schedule.")
 @click.option("--stored", "kind", flag_value="stored", help="Only stored ones.")
-@click.option("--state", "states", multiple=True, help="Only those in this state; repeatable.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(get_args(State)),
+    help="Only those in this state; repeatable.",
+)
 @click.option("--overdue", is_flag=True, help="Only those that should have run already.")
 @click.option("--task", help="Only those of this task.")
 @click.option(
@@ -114,8 +121,8 @@ def _tell_of_others(reading: Reading) -> None:
     fleet = reading.fleet()
     if fleet.governor not in (None, fleet.own):
         note(
-            f"The beats have another beat_schedule, of {fleet.planned} entries, than this app "
-            "here: what is listed of it is what this app knows."
+            "The beats have another beat_schedule than this app here: what is listed of it is "
+            "what this app knows."
         )
 
 

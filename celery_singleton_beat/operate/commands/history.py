@@ -8,10 +8,12 @@ import click
 
 from celery_singleton_beat.operate.completion import complete_entry, complete_lock
 from celery_singleton_beat.operate.output import (
+    WRONG,
     Cell,
     Column,
     command,
     record,
+    stop,
     table,
     the_reading,
 )
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from celery_singleton_beat.operate.figures import Figures
+    from celery_singleton_beat.operate.reading import Reading
     from celery_singleton_beat.operate.tables import Tone, Value
 
 _TONES: dict[str, Tone] = {
@@ -69,7 +72,10 @@ def history(*, name: str | None, limit: int, kinds: tuple[str, ...]) -> None:
     How much is kept the settings singleton_beat_history and
     singleton_beat_entry_history say.
     """
-    facts = the_reading().history(limit, name or "")
+    reading = the_reading()
+    facts = reading.history(limit, name or "")
+    if name is not None and not facts:
+        _see_that_it_is_there(reading, name)
     columns = [
         Column("at (UTC)"),
         Column("what"),
@@ -107,7 +113,11 @@ def stats(*, name: str | None, keys: bool, key: str | None, limit: int) -> None:
     """
     reading = the_reading()
     if name is not None or key is not None:
+        if key is not None and name is not None:
+            stop("give the name of an entry, or --key: not both", WRONG)
         (one,) = reading.figures([("key", key)] if key is not None else [("entry", name or "")])
+        if name is not None and not one.facts:
+            _see_that_it_is_there(reading, name)
         record(_pairs(one), one.to_data())
         return
     found = reading.all_figures("key" if keys else "entry", limit)
@@ -118,6 +128,16 @@ def stats(*, name: str | None, keys: bool, key: str | None, limit: int) -> None:
         return [cells[column] for column in shown]
 
     table(shown, found, row, lambda one: one.to_data(), empty="Nothing was counted yet.")
+
+
+def _see_that_it_is_there(reading: Reading, name: str) -> None:
+    """See that a name of which nothing is known is not mistyped.
+
+    Raises:
+        Failure: there is no such entry.
+    """
+    if not reading.some_entries([name]):
+        stop(f"there is no entry {name!r}, and nothing is known of one that was")
 
 
 def _fact_row(fact: Fact) -> list[Value]:

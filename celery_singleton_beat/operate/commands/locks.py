@@ -41,7 +41,7 @@ def locks(key: str | None, limit: int) -> None:
     Held by tasks or by hand. It takes two commands to the store, however many keys
     are in it.
     """
-    from celery_singleton_beat import LockService  # noqa: PLC0415  not for --help
+    from celery_singleton_beat.adapters.lock_service import LockService  # noqa: PLC0415  not for --help
 
     held = LockService(the_app()).locks(limit)
     if len(held) == limit:
@@ -67,7 +67,7 @@ def unlock(*, key: str, by: str, yes: bool) -> None:
     Its holder goes on unless it looks at its lease, and another may begin beside it:
     this is for a key whose holder is known to be gone. The history notes who did it.
     """
-    from celery_singleton_beat import LockService  # noqa: PLC0415  not for --help
+    from celery_singleton_beat.adapters.lock_service import LockService  # noqa: PLC0415  not for --help
 
     service = LockService(the_app())
     holder = _holder(key)

@@ -21,7 +21,7 @@ from celery_singleton_beat.operate.output import (
 )
 
 if TYPE_CHECKING:
-    from celery_singleton_beat import Report
+    from celery_singleton_beat.engine.report import Report
 
 _dry_run = click.option("--dry-run", is_flag=True, help="Change nothing; tell what would be done.")
 
@@ -95,6 +95,7 @@ def import_(
     again takes over what was changed, and removes nothing.
     """
     about: dict[str, Any] = {"source": source or scheduler, "dry_run": dry_run, "by": by}
+    about["progress"] = None  # a line on a terminal
     if scheduler == "redbeat":
         _tell(the_timetable().import_redbeat(url, key_prefix=key_prefix, **about))
         return
