@@ -36,11 +36,14 @@ _TRIES: Final = "singleton_lock_tries"
 
 
 class GaveWay(Ignore):
-    """A run is not executed now, or never; ``event`` says why, also to the main process."""
+    """A run is not executed now, or never; ``event`` says why, also to the main process.
 
-    def __init__(self, reason: str, event: Event) -> None:
-        super().__init__(reason, event)  # both cross from the child to the main process
-        self.event = event
+    ``result`` is what was stored as its result (None: nothing was).
+    """
+
+    def __init__(self, reason: str, event: Event, result: object = None) -> None:
+        super().__init__(reason, event, result)  # all cross from the child to the main process
+        self.event, self.result = event, result
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -56,23 +59,14 @@ def skip(
     attempt, request = run.attempt, task.request
     event = happened.RunSkipped(task.name, attempt.run, attempt.key, reason, holder)
     extension_of(task.app).events.emit(event)
-    result = result_of(event)
+    result = {"singleton_skipped": reason, "lock_key": attempt.key, "holder": holder}
     for context in (request, *_followers(request.chain)):
         # What a chain would have run next is left out too; its caller waits for the last result.
         task.backend.mark_as_done(
             context.id, result, context, store_result=not request.ignore_result
         )
     check_ins.close(vars(request), is_well=is_well)
-    raise GaveWay(reason, event)
-
-
-def result_of(skipped: happened.RunSkipped) -> dict[str, str]:
-    """Tell what the result of a run is that was left out."""
-    return {
-        "singleton_skipped": skipped.reason,
-        "lock_key": skipped.key,
-        "holder": skipped.holder,
-    }
+    raise GaveWay(reason, event, result)
 
 
 def _followers(chain: Any) -> Iterator[Context]:

@@ -23,12 +23,12 @@ from celery.worker.state import revoked as revoked_tasks
 from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.adapters.discards import discard
 from celery_singleton_beat.adapters.extension import extension_of
-from celery_singleton_beat.adapters.giving_way import GaveWay, result_of
+from celery_singleton_beat.adapters.giving_way import GaveWay
 from celery_singleton_beat.adapters.messages import to_text
 from celery_singleton_beat.adapters.ticket import FIELD, is_singleton, new_attempt, to_ticket
 from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.errors import GivenUp
-from celery_singleton_beat.events import RunEnded, RunGivenUp, RunSkipped
+from celery_singleton_beat.events import RunEnded, RunGivenUp
 from celery_singleton_beat.protocol.run import Outcome
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ class SingletonRequest(Request):
         # Before the base class: it may put the message back, and the next worker asks at once.
         self.let_go(outcome, at_once=is_gone)
         answer = super().on_failure(exc_info, send_failed_event, return_ok)
-        if isinstance(error, GaveWay) and isinstance(error.event, RunSkipped):
+        if isinstance(error, GaveWay) and error.result is not None:
             # Its result is stored; Celery has no event for it, and Flower would wait for one.
-            self.send_event("task-succeeded", result=repr(result_of(error.event)), runtime=0.0)
+            self.send_event("task-succeeded", result=repr(error.result), runtime=0.0)
         return answer
 
     def on_timeout(self, soft: bool, timeout: float) -> Any:
