@@ -68,7 +68,10 @@ class SingletonCollector(Collector):
     def __init__(self, app: Celery, *, entries: int | Sequence[str] = ENTRIES) -> None:
         self._extension = extension_of(app)
         self._extension.store_url  # noqa: B018  # says now what is missing in the settings
-        chosen = sorted(app.conf.beat_schedule)[:entries] if isinstance(entries, int) else entries
+        if isinstance(entries, int):
+            chosen: Sequence[str] = sorted(map(str, app.conf.beat_schedule))[:entries]
+        else:
+            chosen = [entries] if isinstance(entries, str) else entries
         # A series of its own for this one could not be told from that of all the others.
         self._entries = [str(name) for name in dict.fromkeys(chosen) if name != OTHER]
         if len(self._entries) > MOST_ENTRIES:

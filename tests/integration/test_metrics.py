@@ -166,6 +166,15 @@ def test_as_many_entries_have_series_as_are_asked_for(measured: Measured) -> Non
     assert few.total(name) == named.total(name) == 12
 
 
+def test_one_name_is_one_entry_and_no_name_is_read_as_its_letters(measured: Measured) -> None:
+    busy(measured)
+
+    page = measured.measure(entries="stored").page()
+
+    assert page.values_of()[f"{N}runs_started_total"]["entry"] == {"stored", "other"}
+    assert page.value(f"{N}runs_started_total", entry="stored") == 1
+
+
 def test_too_many_series_are_refused(measured: Measured) -> None:
     with pytest.raises(ConfigurationError, match="at most 1000"):
         measured.measure(entries=[str(number) for number in range(1001)])
