@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flower.events import EventsState
 
 from tests.integration.workers import ENOUGH, occurrence
 from tests.rig.receiver import Receiver
@@ -134,8 +133,9 @@ def test_beats_send_nothing_unless_they_are_asked_to(
 def test_flower_is_not_disturbed_by_events_that_it_does_not_know(
     make_shop: Callable[..., Shop], listen: Callable[..., Receiver]
 ) -> None:
+    flower = pytest.importorskip("flower.events")
     shop = make_shop(**BEAT, singleton_beat_send_events=True)
-    received = listen(shop, EventsState())
+    received = listen(shop, flower.EventsState())
     shop.worker("prefork", 1, "-E")
     shop.run("beat", "-l", "INFO", name="beat")
     run = shop.send("early", "one", headers=occurrence())

@@ -15,10 +15,9 @@ for i = 1, #ARGV - 5 do
   elseif slot and all_numbers(slot, 1, 7) then
     answer[i + 1] = text
   else
+    -- It stays due: whoever reads may only look, and a beat that finds no slot plans it anew.
     redis.call('HSET', KEYS[5], name, text)
     redis.call('HDEL', KEYS[4], name)
-    redis.call('ZREM', KEYS[2], name)
-    redis.call('ZREM', KEYS[3], name)
     answer[i + 1] = 'ASIDE'
   end
 end
