@@ -47,7 +47,7 @@ class Alerts:
         rules: Mapping[str, Any] | None = None,
         to: Sequence[Told] = (),
     ) -> None:
-        self._extension = extension_of(app)
+        self._app, self._extension = app, extension_of(app)
         self._setting = self._extension.settings.alerts or {} if rules is None else rules
         self._thresholds = Thresholds.from_data(self._setting)
         self._webhook = webhook_of(self._extension)
@@ -82,9 +82,12 @@ class Alerts:
                 self._ends.append(events.subscribe(_only_alerts(told), wants=Webhook.wants))
             if self._webhook is not None:
                 self._ends.append(events.subscribe(self._webhook, wants=Webhook.wants))
-            post = Post(extension.instance, is_beat, self._runs)
+            post = Post(extension.instance, is_beat, self._runs, self._entries)
             self._lookout = Lookout(extension.store, events, post, self._thresholds)
         return self._lookout
+
+    def _entries(self) -> list[str]:
+        return sorted(map(str, self._app.conf.beat_schedule or {}))
 
     def _runs(self) -> list[Running]:
         """List what this worker runs, with the time that each may take."""

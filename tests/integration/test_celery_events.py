@@ -53,6 +53,7 @@ def test_a_worker_that_sends_task_events_tells_what_became_of_runs(
     told = received.of("singleton-skipped", uuid=skipped.id)
     ended = received.of("singleton-ended", uuid=run.id)
     duplicate = received.of("singleton-duplicate")
+    received.of("task-succeeded", uuid=run.id)  # Celery gathers some before it sends them
 
     assert (told["name"], told["key"], told["reason"]) == ("shop.early", "early:one", "locked")
     assert told["hostname"] == "worker1@rig"
@@ -63,7 +64,7 @@ def test_a_worker_that_sends_task_events_tells_what_became_of_runs(
         "singleton-ended",
         "singleton-skipped",
     ]
-    assert {"task-received", "task-started", "task-succeeded"} <= received.types("task")
+    assert {"task-received", "task-started"} <= received.types("task")
     assert received.failures == []
 
 
