@@ -25,10 +25,17 @@ if TYPE_CHECKING:
 SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Look": {
         "status": ("status", "Tell how the deployment stands: replicas, timetable, store."),
+        "doctor": ("doctor", "Look for what is wrong with the deployment, and tell the way out."),
+        "health": ("health", "Tell by the exit code whether beats do their work: for a probe."),
         "replicas": ("status", "List the beats and the configurations that they have."),
         "entries": ("entries", "List the entries of the timetable."),
         "show": ("entries", "Show all of one entry, and its next runs."),
         "preview": ("preview", "List what will be due in the next days."),
+        "history": ("history", "List what happened, the newest first: of one entry, or of all."),
+        "stats": (
+            "history",
+            "Tell how often what happened, how late, and for how long bodies ran.",
+        ),
         "requests": ("asked", "List the runs that are asked for and not published yet."),
         "locks": ("locks", "List the lock keys that are held, and by whom."),
         "tenants": ("tenants", "List the tenants, what they have, and their limits."),
@@ -52,6 +59,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "backfill": ("asked", "Let an entry run for all its occurrences of a time past."),
         "cancel": ("asked", "Publish nothing more of a request."),
         "unlock": ("locks", "Free a lock key, whoever holds it."),
+        "exporter": ("exporter", "Answer Prometheus with the metrics of this deployment."),
     },
 }
 
@@ -91,7 +99,8 @@ class LazyGroup(click.Group):
 
             near = difflib.get_close_matches(args[0], self.list_commands(ctx))
             if near and "did you mean" not in error.message.lower():
-                error.message += f" Did you mean {near[0]}?"
+                text = f"{error.message} Did you mean {near[0]}?"
+                raise click.UsageError(text, ctx) from error
             raise
 
     def invoke(self, ctx: click.Context) -> Any:

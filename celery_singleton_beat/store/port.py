@@ -90,7 +90,7 @@ class ClaimAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SlotsAnswer:
-    """Slots by the order of the question; unreadable ones were set aside and read as None."""
+    """Slots by the order of the question; unreadable ones read as None, and are set aside."""
 
     slots: tuple[Slot | None, ...]
     unreadable: tuple[str, ...] = ()
@@ -186,8 +186,8 @@ class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, AlertStore, 
     def busy(self, runs: Sequence[str]) -> list[bool]:
         """Tell which runs are queued, run, or will be run again."""
 
-    def slots(self, entries: Sequence[str]) -> SlotsAnswer:
-        """Read slots."""
+    def slots(self, entries: Sequence[str], *, set_aside: bool = True) -> SlotsAnswer:
+        """Read slots; who plans no entries anew sets none aside."""
 
     def adopt(self, digest: str, adoptions: Sequence[Adoption], *, done: bool) -> list[Adopted]:
         """Plan entries, if ``digest`` governs; with ``done`` its configuration is in place."""

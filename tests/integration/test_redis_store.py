@@ -117,22 +117,6 @@ def test_an_unreadable_slot_is_set_aside_with_its_text(redis_url: str, record: s
         assert store.slots(["x"]).slots == (None,)
 
 
-def test_who_only_looks_at_an_unreadable_slot_leaves_it_to_be_planned_anew(redis_url: str) -> None:
-    """A listing must not stop an entry: the next beat to claim is told of it."""
-    clock = FakeClock()
-    store = RedisStore(Wire(redis_url), prefix="shop", app="shop", now_ms=clock)
-    it = StoreUnderTest(store, clock)
-    it.plan(x=START_MS, y=START_MS)
-    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
-        client.hset(Keys("shop").slots, "x", "no record")
-
-    looked = store.slots(["x"])
-    answer = it.claim()
-
-    assert (looked.slots, looked.unreadable) == ((None,), ("x",))
-    assert (it.held(answer), answer.unreadable) == (["y"], ("x",))
-
-
 def test_glob_characters_in_a_prefix_are_letters_like_others(redis_url: str) -> None:
     """F12: nothing is looked for by pattern, so nothing can be missed or matched by one."""
     odd = RedisStore(Wire(redis_url), prefix="a*[b]?", app="shop")

@@ -195,7 +195,7 @@ class Lookout:
             return alert
         if alert.subject == rules.CONFIGURED:
             names = list(self._post.entries())[:_NAMES]
-            slots = self._store.slots(names).slots if names else ()
+            slots = self._store.slots(names, set_aside=False).slots if names else ()
         elif alert.subject == rules.STORED:
             names = list(self._store.entry_names(None).names)[:_NAMES]
             slots = tuple(kept and kept.slot for kept in self._store.kept(names))
