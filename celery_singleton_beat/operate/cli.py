@@ -61,6 +61,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "cancel": ("asked", "Publish nothing more of a request."),
         "unlock": ("locks", "Free a lock key, whoever holds it."),
         "exporter": ("exporter", "Answer Prometheus with the metrics of this deployment."),
+        "dashboard": ("dashboard", "Serve pages about the deployment, for a browser."),
     },
 }
 

@@ -20,8 +20,10 @@ from celery_singleton_beat.events import (
 )
 from celery_singleton_beat.observe.alerts.lookout import Lookout
 from celery_singleton_beat.observe.alerts.outage import Post
+from celery_singleton_beat.observe.alerts.rules import lost
 from celery_singleton_beat.observe.alerts.sight import Running
 from celery_singleton_beat.observe.alerts.thresholds import Thresholds
+from celery_singleton_beat.protocol.history import Fact
 from celery_singleton_beat.protocol.run import Outcome
 from celery_singleton_beat.store.memory_store import MemoryStore
 from celery_singleton_beat.testing import FakeClock, StoreUnderTest
@@ -269,6 +271,31 @@ def test_what_the_store_knows_to_be_lost_is_alerted_of_and_what_was_wanted_is_no
 
     assert before == []
     assert told == [("fired", "lost", "y")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "note", "is_lost"),
+    [
+        ("superseded", "1700000000000||3", True),
+        ("superseded", "1700000000000|1700000060000|3", False),
+        ("superseded", "1700000000000|paused|3", False),
+        ("given up", "", True),
+        ("dropped", "", True),
+        ("refused", "", True),
+        ("discarded", "expired", True),
+        ("discarded", "revoked", False),
+        ("skipped", "", False),
+        ("failed", "12", False),
+        ("cancelled", "", False),
+    ],
+)
+def test_lost_is_what_will_not_run_though_nobody_wanted_that(
+    kind: str, note: str, is_lost: bool
+) -> None:
+    """S1-22."""
+    fact = Fact(1, kind, "x", 1, "run", note=note)
+
+    assert [alert.subject for alert in lost([fact])] == (["x"] if is_lost else [])
 
 
 def test_each_alert_is_told_once_by_all_who_look() -> None:
