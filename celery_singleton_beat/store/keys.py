@@ -41,6 +41,7 @@ key               type     holds
 ``asked_of:E``    zset     open request for runs of entry E -> when it was asked (ms)
 ``took_asked:R``  string   what replica R claimed of requests with its last one
 ``wake``          channel  told of each change of stored entries
+``never``         none     never there (see ``lua/whole.lua``)
 ================  =======  ======================================================
 
 An entry is in ``due`` or in ``held`` or in neither (its rule has ended, or the
@@ -75,6 +76,7 @@ class Keys:
         self.counted = self._of("history:counted")
         self.queued = self._of("queued")
         self.wake = self._of("wake")
+        self.never = self._of("never")
         self.turns = self._of("turns")
         self.cards = self._of("cards")
         self.timetable = (
@@ -87,7 +89,6 @@ class Keys:
             self._of("source:"),
             self.aside,
         )
-
         self.asked = self._of("asked")
         self.asked_config = self._of("asked:config")
         self.asking = (
