@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from celery import _state
 
+from tests.rig.cluster import cluster, make_cluster
 from tests.rig.fixtures import (
     make_celery,
     processes,
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "clock_skew_library",
+    "cluster",
     "make_celery",
+    "make_cluster",
     "make_proxy",
     "make_redis",
     "make_skew",
