@@ -17,6 +17,7 @@ from tests.rig.fixtures import (
 )
 from tests.rig.proxy import make_proxy
 from tests.rig.rabbit import rabbitmq
+from tests.rig.replicated import replicated
 from tests.rig.servers import make_redis, own_redis, redis_binary, redis_server, redis_url
 from tests.rig.skew import clock_skew_library, make_skew
 
@@ -38,6 +39,7 @@ __all__ = [
     "redis_binary",
     "redis_server",
     "redis_url",
+    "replicated",
     "witness",
 ]
 
