@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from celery import _state
 
+from tests.rig.certificates import certificate
 from tests.rig.cluster import cluster, make_cluster
 from tests.rig.fixtures import (
     make_celery,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "certificate",
     "clock_skew_library",
     "cluster",
     "make_celery",

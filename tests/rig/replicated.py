@@ -28,10 +28,15 @@ class Replicated:
         self, make_redis: Callable[..., EmbeddedServer], make_proxy: Callable[[int], FaultProxy]
     ) -> None:
         at_once = ("--repl-diskless-sync-delay", "0")
-        self.primary, self.replica = make_redis(extra=at_once), make_redis()
+        self.primary, self.replica = make_redis(extra=at_once), make_redis(extra=at_once)
         self.line = make_proxy(self.primary.port)
         self.replica.command("REPLICAOF", HOST, str(self.line.port))
         self.wait_replicas(1)
+
+    def add(self, replica: EmbeddedServer) -> None:
+        """Let another server be a replica, over no line that goes wrong."""
+        replica.command("REPLICAOF", HOST, str(self.primary.port))
+        self.wait_replicas(2)
 
     def wait_replicas(self, count: int) -> None:
         """Wait until the primary has so many replicas that are in step."""
@@ -52,12 +57,19 @@ class Replicated:
             "sentinel failover-timeout shop 5000\n"
         )
         child = ChildProcess([binary, str(conf), "--sentinel"], dict(os.environ), name="sentinel")
-        child.wait_for(r"\+slave", 30)
+        count = self.primary.command("INFO", "replication").count("state=online")
+        child.wait_for(lambda _: child.output.count("+slave ") >= count, 30)
         return child, f"sentinel://{HOST}:{port}/0"
 
-    def wait_promoted(self) -> None:
-        """Wait until the replica is the primary."""
-        _until(lambda: "role:master" in self.replica.command("INFO", "replication"), "take over")
+    def wait_promoted(self, *others: EmbeddedServer) -> None:
+        """Wait until the replica, or one of others, is the primary."""
+        _until(
+            lambda: any(
+                "role:master" in server.command("INFO", "replication")
+                for server in (self.replica, *others)
+            ),
+            "take over",
+        )
 
 
 def _until(reached: Callable[[], bool], what: str) -> None:
