@@ -45,6 +45,11 @@ __all__ = [
     "witness",
 ]
 
+LEFT_OUT = {
+    "campaign": "minutes of faults on real processes",
+    "servers": "a matrix of servers, which are downloaded",
+}
+
 SHOWN = "shown"
 """The property of a test's report that is printed at the end, also if the test passed."""
 
@@ -64,19 +69,19 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell ignores it for what runs in its background, and children inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line(
-        "markers", "campaign: minutes of faults on real processes; run only with -m campaign"
-    )
+    for marker, meaning in LEFT_OUT.items():
+        config.addinivalue_line("markers", f"{marker}: {meaning}; run only with -m {marker}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave campaigns out unless the marker expression speaks of them."""
-    if "campaign" in config.option.markexpr:
-        return
-    left_out = [item for item in items if item.get_closest_marker("campaign") is not None]
+    """Leave out what bears such a marker unless the marker expression speaks of it."""
+    unasked = [marker for marker in LEFT_OUT if marker not in config.option.markexpr]
+    left_out = [
+        item for item in items if any(item.get_closest_marker(name) is not None for name in unasked)
+    ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item.get_closest_marker("campaign") is None]
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
