@@ -208,6 +208,24 @@ class Settings:
         "`min_interval`, `max_per_minute`.",
         unset="20 entries, 5 minutes, no limit per minute",
     )
+    alerts: Mapping[str, object] | None = setting(
+        values.Options(),
+        None,
+        "What is alerted of: `long_run`, `not_obtained`, `late`, `lost`, `lease_lost`, "
+        "`no_replica`, `store_away`, each with its threshold or None; `{}` for the defaults.",
+        unset="no alerts, unless a webhook is set",
+    )
+    alert_webhook: str | None = setting(
+        values.Text(), None, "Where alerts are posted to as JSON.", secret=True
+    )
+    alert_headers: Mapping[str, object] | None = setting(
+        values.Options(), None, "HTTP headers for the webhook, such as a token.", secret=True
+    )
+    send_events: bool = setting(
+        values.Bool(),
+        default=False,
+        doc="Whether beats send what they do as Celery events; workers do with `-E`.",
+    )
     dry_run: bool = setting(
         values.Bool(), default=False, doc="Claim and send nothing; log what would be sent."
     )

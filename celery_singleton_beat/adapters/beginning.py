@@ -8,11 +8,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from celery.exceptions import Ignore
-
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.giving_way import (
+    GaveWay,
     goes_on_without,
     is_last_try,
     postpone,
@@ -72,8 +71,9 @@ def _act_on(task: SingletonTask, run: RunInHand, answer: BeginAnswer, *, closes:
                 token, starts = answer.token, answer.starts
                 events.emit(happened.RunBegan(task.name, attempt.run, attempt.key, token, starts))
         case Begun.DONE | Begun.STALE:
-            events.emit(happened.DuplicateDropped(task.name, attempt.run, answer.verdict.value))
-            raise Ignore(f"duplicate: {answer.verdict.value}")
+            event = happened.DuplicateDropped(task.name, attempt.run, answer.verdict.value)
+            events.emit(event)
+            raise GaveWay(f"duplicate: {answer.verdict.value}", event)
         case Begun.REFUSED:
             skip(task, run, "too late: its dedupe window is over")
         case Begun.CANCELLED:

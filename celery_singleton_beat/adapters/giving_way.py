@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from celery_singleton_beat.adapters.in_hand import RunInHand
     from celery_singleton_beat.errors import StoreError
+    from celery_singleton_beat.events import Event
 
 _logger = logging.getLogger(__name__)
 
@@ -33,19 +34,29 @@ _LONGEST_DELAY_MS: Final = 1_800_000
 _TRIES: Final = "singleton_lock_tries"
 
 
+class GaveWay(Ignore):
+    """A run is not executed now, or never; ``event`` says why, also to the main process."""
+
+    def __init__(self, reason: str, event: Event) -> None:
+        super().__init__(reason, event)  # both cross from the child to the main process
+        self.event = event
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 def skip(task: Task, run: RunInHand, reason: str, holder: str = "") -> None:
     """Leave the run out, for good. Its result says so, and nobody waits for ever."""
     attempt, request = run.attempt, task.request
-    extension_of(task.app).events.emit(
-        happened.RunSkipped(task.name, attempt.run, attempt.key, reason, holder)
-    )
+    event = happened.RunSkipped(task.name, attempt.run, attempt.key, reason, holder)
+    extension_of(task.app).events.emit(event)
     result = {"singleton_skipped": reason, "lock_key": attempt.key, "holder": holder}
     for context in (request, *_followers(request.chain)):
         # What a chain would have run next is left out too; its caller waits for the last result.
         task.backend.mark_as_done(
             context.id, result, context, store_result=not request.ignore_result
         )
-    raise Ignore(reason)
+    raise GaveWay(reason, event)
 
 
 def _followers(chain: Any) -> Iterator[Context]:
@@ -74,10 +85,9 @@ def postpone(task: Task, run: RunInHand, reason: str, delay_ms: int) -> None:
             # This message may be all that is left of its run: it is not let go for a lost line.
             _logger.warning("A run could not be queued again; trying until the broker is back")
             time.sleep(_BROKER_DELAY_S)
-    extension_of(task.app).events.emit(
-        happened.RunPostponed(task.name, attempt.run, attempt.key, reason, delay_ms)
-    )
-    raise Ignore(reason)
+    event = happened.RunPostponed(task.name, attempt.run, attempt.key, reason, delay_ms)
+    extension_of(task.app).events.emit(event)
+    raise GaveWay(reason, event)
 
 
 def _longest_delay_ms(task: Task) -> int:
@@ -129,10 +139,8 @@ def goes_on_without(task: Task, run: RunInHand, error: StoreError, delay_ms: int
                 return False
             # It may have begun all the same: then the key is freed for the message in the queue.
             run.heartbeat.board.end(run.index, Outcome.INTERRUPTED)
-            events.emit(
-                happened.RunPostponed(
-                    task.name, attempt.run, attempt.key, f"store away: {error}", delay_ms
-                )
-            )
-            raise Ignore(str(error))
+            reason = f"store away: {error}"
+            event = happened.RunPostponed(task.name, attempt.run, attempt.key, reason, delay_ms)
+            events.emit(event)
+            raise GaveWay(reason, event)
     return False

@@ -18,6 +18,8 @@ from kombu.utils.objects import cached_property
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.adapters.about import about_process
+from celery_singleton_beat.adapters.alerts import alerts_of
+from celery_singleton_beat.adapters.celery_events import BeatEvents
 from celery_singleton_beat.adapters.dry_run import DryPublisher
 from celery_singleton_beat.adapters.entries import (
     SingletonEntry,
@@ -74,6 +76,8 @@ class SingletonScheduler(Scheduler):
         self._error: BaseException | None = None
         self._publication: Publication | None = None
         self._service: Any = None
+        self._celery_events: BeatEvents | None = None
+        self._alerts = alerts_of(app)  # what is wrong in their settings is said now
         # Celery builds a second, lazy instance for its banner; neither does any I/O here.
         self._extension.store_url  # noqa: B018  # says now what is missing in the settings
         super().__init__(app, *args, **kwargs)
@@ -135,6 +139,7 @@ class SingletonScheduler(Scheduler):
             ),
             timing_of=self._stored_timing,
             per_minute=extension.limits.quota.max_per_minute,
+            address="memory:// (dry run)" if settings.dry_run else extension.address,
             introduction=Introduction(about_process(self.app)),
         )
 
@@ -158,7 +163,7 @@ class SingletonScheduler(Scheduler):
         if self._service is not None:
             # Not before the first tick: Celery makes the node between beat_init and it.
             self._service, service = None, self._service
-            serve_beat(service)
+            self._begin(service)
         try:
             with SignalsDeferred():
                 wait_ms = self.dispatcher.tick()
@@ -171,6 +176,14 @@ class SingletonScheduler(Scheduler):
         if wait_ms > 0 and not self._waits_for_change(wait_ms / 1000):
             self._wake.wait(wait_ms / 1000)
         return 0
+
+    def _begin(self, service: Any) -> None:
+        """Open the channels of a beat; its first tick is about to come."""
+        serve_beat(service)
+        if self._extension.settings.send_events:
+            self._celery_events = BeatEvents(self.app, self._extension.events)
+        if self._alerts is not None and not self._extension.settings.dry_run:
+            self._alerts.start(is_beat=True)
 
     def _waits_for_change(self, seconds: float) -> bool:
         """Wait for a change of stored entries; False at once where none can be heard of."""
@@ -259,6 +272,9 @@ class SingletonScheduler(Scheduler):
                 self.dispatcher.leave()
             except StoreError:
                 logger.debug("The store was not told that this replica stops", exc_info=True)
+        for part in (self._celery_events, self._alerts):
+            if part is not None:
+                part.stop()
         self.disconnect()
 
     @property

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.shell_completion import CompletionItem
 
+# With it the client of ``celery inspect`` knows our commands, whatever the app has imported.
+from celery_singleton_beat.adapters import remote_control  # noqa: F401
 from celery_singleton_beat.errors import SingletonBeatError
 
 if TYPE_CHECKING:
@@ -27,6 +29,11 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "entries": ("entries", "List the entries of the timetable."),
         "show": ("entries", "Show all of one entry, and its next runs."),
         "preview": ("preview", "List what will be due in the next days."),
+        "history": ("history", "List what happened, the newest first: of one entry, or of all."),
+        "stats": (
+            "history",
+            "Tell how often what happened, how late, and for how long bodies ran.",
+        ),
         "requests": ("asked", "List the runs that are asked for and not published yet."),
         "locks": ("locks", "List the lock keys that are held, and by whom."),
         "tenants": ("tenants", "List the tenants, what they have, and their limits."),
@@ -65,9 +72,6 @@ Exit codes:
   2  it cannot be done as it was asked: a wrong option, setting or entry
 """
 
-# With it the client of ``celery inspect`` knows our commands, whatever the app has imported.
-from celery_singleton_beat.adapters import remote_control  # noqa: F401
-
 
 class LazyGroup(click.Group):
     """Commands that are loaded when they are called; an error of ours is one line."""
@@ -92,7 +96,8 @@ class LazyGroup(click.Group):
 
             near = difflib.get_close_matches(args[0], self.list_commands(ctx))
             if near and "did you mean" not in error.message.lower():
-                error.message += f" Did you mean {near[0]}?"
+                text = f"{error.message} Did you mean {near[0]}?"
+                raise click.UsageError(text, ctx) from error
             raise
 
     def invoke(self, ctx: click.Context) -> Any:

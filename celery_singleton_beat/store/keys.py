@@ -40,6 +40,7 @@ key               type     holds
 ``asked_over``    zset     request that is over -> when it may be forgotten (ms)
 ``asked_of:E``    zset     open request for runs of entry E -> when it was asked (ms)
 ``took_asked:R``  string   what replica R claimed of requests with its last one
+``alerts``        hash     open alert -> what it says; ``""`` -> who is on duty
 ``wake``          channel  told of each change of stored entries
 ``never``         none     never there (see ``lua/whole.lua``)
 ================  =======  ======================================================
@@ -76,7 +77,7 @@ class Keys:
         self.counted = self._of("history:counted")
         self.queued = self._of("queued")
         self.wake = self._of("wake")
-        self.never = self._of("never")
+        self.alerts = self._of("alerts")
         self.turns = self._of("turns")
         self.cards = self._of("cards")
         self.timetable = (
@@ -107,6 +108,10 @@ class Keys:
             *(self.cards, self._of("tenants"), self.turns, self.asked, self.asked_config),
             *(self.locks, self.awaited, self.queued, self.crashable),
         )
+
+    @property
+    def never(self) -> str:
+        return self._of("never")
 
     def history_of(self, entry: str) -> str:
         return f"{self.history}:of:{entry_subject(entry)}"

@@ -39,6 +39,8 @@ _PARTS: Final = {
     "counts": ("prelude", "counts"),
     "counted": ("prelude", "counted"),
     "overview": ("prelude", "overview"),
+    "watch": ("prelude", "watch"),
+    "alert": ("prelude", "alert"),
     "renew": ("prelude", "lease", "renew"),
     "finish": ("prelude", "lease", "finish"),
     "claim_stored": ("prelude", "timetable", "claim_stored"),
@@ -65,7 +67,17 @@ _PARTS: Final = {
 _HEARSAY: Final = frozenset(
     {
         *("busy", "slots", "lock_names", "locks", "history", "counts", "counted", "overview"),
-        *("kept", "names", "tenants", "unmarked", "open_requests", "probe", "leave"),
+        *(
+            "kept",
+            "names",
+            "tenants",
+            "unmarked",
+            "open_requests",
+            "probe",
+            "leave",
+            "watch",
+            "alert",
+        ),
     }
 )
 """What only reads, or what nothing rests on: no replica is waited for."""

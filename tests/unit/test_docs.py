@@ -110,10 +110,17 @@ def test_a_command_exists_with_the_options_it_is_given(page: str, command: str) 
             assert rest[0] == "-m", f"{page}: {command}"
             assert importlib.util.find_spec(rest[1]) is not None
             if rest[1] == "celery_singleton_beat":
-                assert_offers((rest[1],), rest[2], rest[3:])
+                before = {"--redis-url": 2, "--prefix": 2}
+                while len(rest) > 2 and rest[2] in before:
+                    assert_offers((rest[1],), "", [rest[2]])
+                    del rest[2 : 2 + before[rest[2]]]
+                assert_offers((rest[1],), rest[2], options_of(rest[3:]))
         case "celery":
             assert rest[:2] == ["-A", "shop"], f"{page}: {command}"
-            assert_offers(("celery",), rest[2], [word for word in rest[3:] if word[0] == "-"])
+            if rest[2] == "singleton":
+                assert_offers(("celery", "singleton"), rest[3], options_of(rest[4:]))
+            else:
+                assert_offers(("celery",), rest[2], options_of(rest[3:]))
         case "run":
             assert (ROOT / words[0]).is_file()
         case "ruff" | "mypy" | "lint-imports":
@@ -128,8 +135,12 @@ def test_a_command_exists_with_the_options_it_is_given(page: str, command: str) 
             assert program in SHELL_TOOLS, f"{page}: {command}"
 
 
+def options_of(words: list[str]) -> list[str]:
+    return [word for word in words if word[0] == "-" and word != "-"]
+
+
 def assert_offers(module: tuple[str, ...], command: str, options: list[str]) -> None:
-    shown = help_of(*module, command)
+    shown = help_of(*module, *([command] if command else []))
     for option in options:
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", shown), (command, option)
 
