@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from json import dumps
 from json.encoder import encode_basestring_ascii as quoted
@@ -120,7 +120,7 @@ class RedisScripts:
         self.keys = Keys(prefix)
         self._wire = wire
         wire.near = self.keys.meta
-        self._kind = {"waits": wire.waits, "in_cluster": wire.in_cluster}
+        self._script = partial(script, waits=wire.waits, in_cluster=wire.in_cluster)
         self._first_keys = (self.keys.never,) if wire.in_cluster else ()
         # What is kept of one entry goes when it is counted no more.
         own = min(entry_history, history) if statistics else 0
@@ -157,9 +157,6 @@ class RedisScripts:
 
     def _start(self, name: str, keys: Sequence[str], own: int = 0) -> bytes:
         return script_call(self._script(name).sha, (*self._first_keys, *keys), own)
-
-    def _script(self, name: str) -> Script:
-        return script(name, **self._kind)
 
 
 def as_json(args: Iterable[Any]) -> str:

@@ -134,7 +134,7 @@ class Wire:
         try:
             connection = self._take()
             try:
-                text, replicas = self._ask(connection, script, call)
+                text = self._ask(connection, script, call)
             except BaseException:
                 # Also when interrupted: a late reply must not meet the next question. It is kept
                 # all the same: the pool counts what it makes, and never makes more than so many.
@@ -146,11 +146,6 @@ class Wire:
             raise self._meant(error) from error
         except (RedisError, OSError) as error:
             raise self._unavailable(error) from error
-        if script.waits and replicas < self._replicas:
-            raise StoreUnavailable(
-                f"the store at {self.address} answered, but only {replicas} of "
-                f"{self._replicas} replicas have it (singleton_beat_wait_replicas)"
-            )
         answer: list[Any] = json.loads(text)
         return answer
 
@@ -192,7 +187,7 @@ class Wire:
             while self._idle:
                 self._idle.pop().disconnect()
 
-    def _ask(self, connection: Any, script: Script, call: bytes) -> tuple[str, int]:
+    def _ask(self, connection: Any, script: Script, call: bytes) -> str:
         was_open = connection._sock is not None  # noqa: SLF001  # no public way to ask
         try:
             if not was_open or not _is_well(connection):
@@ -211,20 +206,25 @@ class Wire:
         self._connect(connection)
         return self._run(connection, script, call)
 
-    def _run(self, connection: Any, script: Script, call: bytes) -> tuple[str, int]:
+    def _run(self, connection: Any, script: Script, call: bytes) -> str:
+        tell = self._tell_and_wait if script.waits else exchange
         try:
-            answer = self._tell(connection, script, call)
+            text = tell(connection, call)
         except NoScriptError:
             exchange(connection, command("SCRIPT", "LOAD", script.source))
-            answer = self._tell(connection, script, call)
+            text = tell(connection, call)
         if connection.health_check_interval:  # the driver counts only what it reads itself
             connection.next_health_check = time.monotonic() + connection.health_check_interval
-        return answer
+        return text
 
-    def _tell(self, connection: Any, script: Script, call: bytes) -> tuple[str, int]:
-        if script.waits:
-            return exchange_and_wait(connection, call, self._wait)
-        return exchange(connection, call), 0
+    def _tell_and_wait(self, connection: Any, call: bytes) -> str:
+        text, replicas = exchange_and_wait(connection, call, self._wait)
+        if replicas < self._replicas:
+            raise StoreUnavailable(
+                f"the store at {self.address} answered, but only {replicas} of "
+                f"{self._replicas} replicas have it (singleton_beat_wait_replicas)"
+            )
+        return text
 
     def _connect(self, connection: Any) -> None:
         """Connect; behind Sentinel and in a cluster, that is where the primary is looked up.

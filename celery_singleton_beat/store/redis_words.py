@@ -47,8 +47,16 @@ def exchange(connection: Any, command: bytes) -> str:
         OSError: the connection is dead.
         RedisError: the server said so, in the driver's words.
     """
-    connection._sock.sendall(command)  # noqa: SLF001  # no public way to it
-    kind, told, _ = _reply(connection, b"")
+    socket = connection._sock  # noqa: SLF001  # no public way to it
+    socket.sendall(command)
+    read = _piece(socket)
+    # As ``_reply`` does it, for what comes in one piece: almost all, and every run waits for it.
+    begin = read.find(_END) + len(_END)
+    if read[:1] == b"$" and begin > 1:
+        end = begin + int(read[1 : begin - len(_END)])
+        if len(read) >= end + len(_END):
+            return read[begin:end].decode("utf-8", "replace")
+    kind, told, _ = _reply(connection, read)
     if kind != b"$":
         raise _error(connection, told)
     return told.decode("utf-8", "replace")

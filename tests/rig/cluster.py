@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -175,7 +176,7 @@ def _until(reached: Callable[[], bool], what: str) -> None:
     while not reached():
         if time.monotonic() > deadline:
             raise TimeoutError(f"the cluster did not {what}")
-        time.sleep(0.02)
+        threading.Event().wait(0.02)
 
 
 @pytest.fixture(scope="session")
