@@ -9,8 +9,12 @@
 --   retries (0/1).
 local GRACE, NOTICE = 3600000, 3000
 
+-- A step that is of one run says what is foreign under its keys. One that is of many takes it for
+-- no record, and sees to the others.
+local get = redis.call
+
 local function read_run(key)
-  local run = split(redis.call('GET', key), 9)
+  local run = split(get('GET', key), 9)
   run = run and all_numbers(run, 4, 7) and all_numbers(run, 9, 9)
   if run and run[6] > now then
     run[2] = tonumber(run[2]) or 0
@@ -26,7 +30,7 @@ local function write_run(key, run)
 end
 
 local function read_lock(key)
-  local lock = split(redis.call('GET', key), 6)
+  local lock = split(get('GET', key), 6)
   lock = lock and all_numbers(lock, 2, 5)
   if lock and lock[3] + GRACE > now then return lock end
   return nil
@@ -97,6 +101,6 @@ end
 local function arrived(awaited, published, progress, run, entry, scheduled)
   redis.call('ZREM', awaited, run)
   redis.call('HDEL', published, run)
-  local begun = tonumber(redis.call('HGET', progress, 'b:' .. entry)) or 0
+  local begun = whole(redis.call('HGET', progress, 'b:' .. entry)) or 0
   redis.call('HSET', progress, 'b:' .. entry, int(math.max(begun, tonumber(scheduled))))
 end
