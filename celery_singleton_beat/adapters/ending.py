@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from celery import states
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters.in_hand import RunInHand, run_in_hand
 from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.protocol.run import Outcome
 
 if TYPE_CHECKING:
-    from celery_singleton_beat.adapters.in_hand import RunInHand
     from celery_singleton_beat.adapters.task import SingletonTask
 
 
 def end_run(sender: Any = None, state: str | None = None, retval: Any = None, **_: Any) -> None:
     """Finish the run whose body just ended, whatever way it ended (``task_postrun``)."""
-    run: RunInHand | None = vars(sender.request).get("singleton_run")
+    run = run_in_hand(vars(sender.request))
     if run is None:
         return
     outcome = _outcome(state, retval)
