@@ -270,10 +270,16 @@ def _is_well(connection: Any) -> bool:
 
 
 def _without_secrets(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return f"unix://{parts.path}"
-    return f"{parts.scheme}://{parts.hostname or ''}:{parts.port or ''}{parts.path}"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or ""
+    except ValueError:  # they cannot be read, and a password may stand anywhere
+        return f"{url.partition('://')[0][:20]}://…"
+    return (
+        f"unix://{parts.path}"
+        if parts.scheme == "unix"
+        else f"{parts.scheme}://{host}:{port}{parts.path}"
+    )
 
 
 def _sentinel_client(url: str, options: dict[str, Any]) -> Any:
