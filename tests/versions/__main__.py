@@ -75,9 +75,10 @@ def main() -> int:
 def find_python(wanted: str) -> str | None:
     """Find a Python of such a version: on the PATH, or where pyenv puts them."""
     homes = sorted(Path("~/.pyenv/versions").expanduser().glob(f"{wanted}.*/bin"))
-    path = os.pathsep.join([os.environ.get("PATH", ""), *map(str, reversed(homes))])
-    for name in (f"python{wanted}", "python3"):
-        found = shutil.which(name, path=path)
+    folders = [*os.environ.get("PATH", "").split(os.pathsep), *map(str, reversed(homes))]
+    for folder in folders:
+        found = shutil.which(f"python{wanted}", path=folder)
+        # What pyenv puts on the PATH for each version says that another one is set.
         if found and _version(found) == wanted:
             return found
     return None
