@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from celery_singleton_beat.adapters.alerts import Alerts
     from celery_singleton_beat.adapters.entry import Entry
     from celery_singleton_beat.adapters.extension import subscribe
     from celery_singleton_beat.adapters.lock_service import LockService
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from celery_singleton_beat.protocol.preview import Due, preview
 
 __all__ = [
+    "Alerts",
     "BackfillTooLong",
     "ConfigurationError",
     "Due",
@@ -89,6 +91,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "Alerts": "adapters.alerts",
     "BackfillTooLong": "errors",
     "ConfigurationError": "errors",
     "Due": "protocol.preview",

@@ -11,15 +11,12 @@ integer milliseconds and their names say so. Nothing here asks the environment b
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass, field, fields
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from celery_singleton_beat import setting_values as values
-from celery_singleton_beat.errors import UnknownSetting
 from celery_singleton_beat.setting_checks import PREFIX, check_together
+from celery_singleton_beat.setting_sources import configured, parsed, variable_of
 from celery_singleton_beat.setting_values import setting
 from celery_singleton_beat.store_url import Parts, store_url
 
@@ -32,9 +29,6 @@ OnLocked = Literal["skip", "retry", "raise"]
 OnCrash = Literal["drop", "rerun"]
 OnStoreOutage = Literal["retry", "run", "skip"]
 OnLeaseLost = Literal["warn", "stop"]
-
-_SPELLING = re.compile(r"(?:[A-Z][A-Z0-9_]*_)?SINGLETON_BEAT_([A-Z0-9_]+)|singleton_beat_(\w+)")
-IN_MILLISECONDS = frozenset({"CRON_LOCK_TTL"})
 
 
 @dataclass(frozen=True)
@@ -206,6 +200,24 @@ class Settings:
         "`min_interval`, `max_per_minute`.",
         unset="20 entries, 5 minutes, no limit per minute",
     )
+    alerts: Mapping[str, object] | None = setting(
+        values.Options(),
+        None,
+        "What is alerted of: `long_run`, `not_obtained`, `late`, `lost`, `lease_lost`, "
+        "`no_replica`, `store_away`, each with its threshold or None; `{}` for the defaults.",
+        unset="no alerts, unless a webhook is set",
+    )
+    alert_webhook: str | None = setting(
+        values.Text(), None, "Where alerts are posted to as JSON.", secret=True
+    )
+    alert_headers: Mapping[str, object] | None = setting(
+        values.Options(), None, "HTTP headers for the webhook, such as a token.", secret=True
+    )
+    send_events: bool = setting(
+        values.Bool(),
+        default=False,
+        doc="Whether beats send what they do as Celery events; workers do with `-E`.",
+    )
     dry_run: bool = setting(
         values.Bool(), default=False, doc="Claim and send nothing; log what would be sent."
     )
@@ -219,15 +231,15 @@ class Settings:
             UnknownSetting: a ``singleton_beat_…`` key that does not exist.
             ConfigurationError: a value that cannot be, or two that contradict each other.
         """
-        configured = _configured(conf)
+        given = configured(conf, {key_of(one) for one in declared_settings()})
         found: dict[str, Any] = {}
         for declared in declared_settings():
             name = key_of(declared)
             kind: values.Kind = declared.metadata["kind"]
-            if configured.get(name) is not None:
-                found[declared.name] = kind.check(configured[name], name)
-            elif variable := _variable(declared, environ):
-                found[declared.name] = kind.check(_parsed(kind, variable, environ), variable)
+            if given.get(name) is not None:
+                found[declared.name] = kind.check(given[name], name)
+            elif variable := variable_of(key_of(declared), declared.metadata["also"], environ):
+                found[declared.name] = kind.check(parsed(kind, variable, environ), variable)
         settings = cls(
             **found,
             redis_environ={name: environ[name] for name in environ if name.startswith("REDIS_")},
@@ -281,39 +293,3 @@ def _is_setting(declared: Field[Any]) -> bool:
 def key_of(declared: Field[Any]) -> str:
     """The name that a setting has in Celery's configuration."""
     return PREFIX + declared.name.removesuffix("_ms")
-
-
-def _configured(conf: Mapping[str, object]) -> dict[str, object]:
-    """What the configuration says, by setting; of several spellings the small one counts.
-
-    That is how an application overrides at run time what it has read from an object.
-    """
-    known = {key_of(declared).removeprefix(PREFIX) for declared in declared_settings()}
-    found: dict[str, object] = {}
-    for spelling in sorted(conf):
-        if not (match := _SPELLING.fullmatch(spelling)):
-            continue
-        name = (match[1] or match[2]).lower()
-        if name not in known:
-            meant = values.did_you_mean(name, known, PREFIX)
-            raise UnknownSetting(f"{spelling} is not a setting{meant}")
-        # Capitals are sorted before small letters, so the small spelling comes last.
-        found[PREFIX + name] = conf[spelling]
-    return found
-
-
-def _variable(declared: Field[Any], environ: Mapping[str, str]) -> str | None:
-    """The name of the first variable that holds something: ``REDIS_PASSWORD=`` sets nothing.
-
-    Unknown ``SINGLETON_BEAT_…`` variables are let alone: for a service named singleton-beat
-    Kubernetes sets some in every container.
-    """
-    names = (key_of(declared).upper(), *declared.metadata["also"])
-    return next((name for name in names if environ.get(name)), None)
-
-
-def _parsed(kind: values.Kind, name: str, environ: Mapping[str, str]) -> object:
-    parsed = kind.parse(environ[name], name)
-    if name in IN_MILLISECONDS and isinstance(parsed, float) and math.isfinite(parsed):
-        return timedelta(milliseconds=parsed)
-    return parsed

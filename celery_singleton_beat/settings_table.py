@@ -6,7 +6,8 @@ from dataclasses import Field
 from typing import Any
 
 from celery_singleton_beat import setting_values as values
-from celery_singleton_beat.settings import IN_MILLISECONDS, declared_settings, key_of
+from celery_singleton_beat.setting_sources import IN_MILLISECONDS
+from celery_singleton_beat.settings import declared_settings, key_of
 
 
 def settings_table() -> str:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
+    from celery_singleton_beat.adapters.alerts import Alerts
+    from celery_singleton_beat.adapters.celery_events import WorkerEvents
+    from celery_singleton_beat.adapters.first_contact import FirstContact
     from celery_singleton_beat.store.port import Store
 
 _ATTRIBUTE: Final = "_singleton_beat"
@@ -68,6 +71,9 @@ class Extension:
         self.events = Events()
         self.events.subscribe(log_event, wants=is_logged)
         self.lock_keys: dict[str, str] = {}
+        self.celery_events: WorkerEvents | None = None
+        self.first_contact: FirstContact | None = None
+        self.alerts: Alerts | None = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -126,26 +132,30 @@ class Extension:
         if self.is_in_memory:
             return MemoryStore(app=self.app_name)
         settings = self.settings
+        return RedisStore(
+            self.new_wire(),
+            prefix=self.prefix,
+            app=self.app_name,
+            history=settings.history,
+            entry_history=settings.entry_history,
+            statistics=settings.statistics,
+        )
+
+    def new_wire(self) -> Wire:
+        """Make a way to the store's server; it connects when it is first used."""
+        settings = self.settings
         options = dict(settings.redis_options or {})
         if self.store_url.startswith("sentinel"):
             transport = dict(self._app.conf.broker_transport_options or {})
             for name in ("master_name", "sentinel_kwargs"):
                 if name in transport:
                     options.setdefault(name, transport[name])
-        wire = Wire(
+        return Wire(
             self.store_url,
             options=options,
             connect_timeout_ms=settings.connect_timeout_ms,
             socket_timeout_ms=settings.socket_timeout_ms,
             health_check_ms=settings.health_check_interval_ms,
-        )
-        return RedisStore(
-            wire,
-            prefix=self.prefix,
-            app=self.app_name,
-            history=settings.history,
-            entry_history=settings.entry_history,
-            statistics=settings.statistics,
         )
 
     @property

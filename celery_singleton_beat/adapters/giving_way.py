@@ -14,6 +14,7 @@ from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.protocol.run import Outcome
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from celery_singleton_beat.adapters.in_hand import RunInHand
     from celery_singleton_beat.errors import StoreError
+    from celery_singleton_beat.events import Event
 
 _logger = logging.getLogger(__name__)
 
@@ -33,19 +35,38 @@ _LONGEST_DELAY_MS: Final = 1_800_000
 _TRIES: Final = "singleton_lock_tries"
 
 
-def skip(task: Task, run: RunInHand, reason: str, holder: str = "") -> None:
-    """Leave the run out, for good. Its result says so, and nobody waits for ever."""
+class GaveWay(Ignore):
+    """A run is not executed now, or never; ``event`` says why, also to the main process.
+
+    ``result`` is what was stored as its result (None: nothing was).
+    """
+
+    def __init__(self, reason: str, event: Event, result: object = None) -> None:
+        super().__init__(reason, event, result)  # all cross from the child to the main process
+        self.event, self.result = event, result
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def skip(
+    task: Task, run: RunInHand, reason: str, holder: str = "", *, is_well: bool = True
+) -> None:
+    """Leave the run out, for good. Its result says so, and nobody waits for ever.
+
+    ``is_well``: nobody misses it, for another run stands for it or it is no longer wanted.
+    """
     attempt, request = run.attempt, task.request
-    extension_of(task.app).events.emit(
-        happened.RunSkipped(task.name, attempt.run, attempt.key, reason, holder)
-    )
+    event = happened.RunSkipped(task.name, attempt.run, attempt.key, reason, holder)
+    extension_of(task.app).events.emit(event)
     result = {"singleton_skipped": reason, "lock_key": attempt.key, "holder": holder}
     for context in (request, *_followers(request.chain)):
         # What a chain would have run next is left out too; its caller waits for the last result.
         task.backend.mark_as_done(
             context.id, result, context, store_result=not request.ignore_result
         )
-    raise Ignore(reason)
+    check_ins.close(vars(request), is_well=is_well)
+    raise GaveWay(reason, event, result)
 
 
 def _followers(chain: Any) -> Iterator[Context]:
@@ -74,10 +95,9 @@ def postpone(task: Task, run: RunInHand, reason: str, delay_ms: int) -> None:
             # This message may be all that is left of its run: it is not let go for a lost line.
             _logger.warning("A run could not be queued again; trying until the broker is back")
             time.sleep(_BROKER_DELAY_S)
-    extension_of(task.app).events.emit(
-        happened.RunPostponed(task.name, attempt.run, attempt.key, reason, delay_ms)
-    )
-    raise Ignore(reason)
+    event = happened.RunPostponed(task.name, attempt.run, attempt.key, reason, delay_ms)
+    extension_of(task.app).events.emit(event)
+    raise GaveWay(reason, event)
 
 
 def _longest_delay_ms(task: Task) -> int:
@@ -120,7 +140,7 @@ def goes_on_without(task: Task, run: RunInHand, error: StoreError, delay_ms: int
             events.emit(happened.RunUnprotected(task.name, attempt.run, attempt.key))
             return True
         case "skip":
-            skip(task, run, f"store away: {error}")
+            skip(task, run, f"store away: {error}", is_well=False)
         case _:
             run.heartbeat.board.mark(run.index, Stage.POSTPONED)
             try:
@@ -129,10 +149,8 @@ def goes_on_without(task: Task, run: RunInHand, error: StoreError, delay_ms: int
                 return False
             # It may have begun all the same: then the key is freed for the message in the queue.
             run.heartbeat.board.end(run.index, Outcome.INTERRUPTED)
-            events.emit(
-                happened.RunPostponed(
-                    task.name, attempt.run, attempt.key, f"store away: {error}", delay_ms
-                )
-            )
-            raise Ignore(str(error))
+            reason = f"store away: {error}"
+            event = happened.RunPostponed(task.name, attempt.run, attempt.key, reason, delay_ms)
+            events.emit(event)
+            raise GaveWay(reason, event)
     return False

@@ -215,16 +215,16 @@ class LockService:
             for key, lock in self._locks.held(most)
         ]
 
-    def force_release(self, key: str) -> bool:
+    def force_release(self, key: str, *, by: str = "") -> bool:
         """Free a key, whoever holds it; tell whether somebody did.
 
         Its holder's lease is lost with its next renewal, and its body goes on
-        unless it asks. The history says who did it: this process's name.
+        unless it asks. The history says who did it: ``by``, or this process's name.
 
         Raises:
             StoreUnavailable: as ``is_locked``.
         """
-        return self._locks.free(_key(key), self._extension.instance)
+        return self._locks.free(_key(key), by or self._extension.instance)
 
     @property
     def _locks(self) -> HandLocks:

@@ -42,6 +42,7 @@ class TaskOptions:
     holds_retries: bool = False
     reruns: bool = False
     max_attempts: int = 0
+    alert_after_ms: int | None = None
     make_key: MakeKey | None = field(default=None, compare=False, repr=False)
 
 
@@ -92,6 +93,7 @@ def read_options(task: Any, extension: Extension) -> TaskOptions:
         option("lock_through_retries", values.Bool(), default=False),
         reruns,
         option("max_attempts", values.Int(1), settings.max_attempts or (3 if reruns else 0)),
+        option("alert_after", values.Seconds(bare_at_most_ms=values.LONGEST_MS), None),
         make_key,
     )
 

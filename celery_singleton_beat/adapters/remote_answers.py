@@ -10,14 +10,13 @@ is away; then ``store`` holds ``error``.
 
 from __future__ import annotations
 
-import platform
 import threading
 import time
 from dataclasses import fields
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
+from celery_singleton_beat.adapters.about import versions
 from celery_singleton_beat.adapters.lock_keys import described
 from celery_singleton_beat.adapters.ticket import is_singleton
 from celery_singleton_beat.errors import EntryError
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 _PATIENCE_SECONDS: Final = 0.5
 _MOST: Final = 1000
-_PACKAGES: Final = ("celery-singleton-beat", "celery", "kombu", "redis")
 
 
 def locks(_app: Celery, extension: Extension, limit: int) -> dict[str, Any]:
@@ -161,7 +159,7 @@ def settings(app: Celery, extension: Extension) -> dict[str, Any]:
         "instance": extension.instance,
         "prefix": extension.prefix,
         "address": extension.address,
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": versions(),
         "settings": {one.name: getattr(read, one.name) for one in fields(read) if one.repr},
         "tasks": _tasks(app),
         "store": _asked(extension, ask),
@@ -175,16 +173,6 @@ def _tasks(app: Celery) -> dict[str, Any]:
         if options is not None:
             key = None if options.lock_key is None else described(options.lock_key)
             found[name] = {"lock_key": key, "lock_ttl_ms": options.lock_ttl_ms}
-    return found
-
-
-def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
     return found
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
@@ -20,18 +20,27 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request
 from celery.worker.state import revoked as revoked_tasks
 
+from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.adapters.discards import discard
 from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.adapters.giving_way import GaveWay
 from celery_singleton_beat.adapters.messages import to_text
 from celery_singleton_beat.adapters.ticket import FIELD, is_singleton, new_attempt, to_ticket
+from celery_singleton_beat.engine.board import Stage
+from celery_singleton_beat.errors import GivenUp
+from celery_singleton_beat.events import RunEnded, RunGivenUp
 from celery_singleton_beat.protocol.run import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celery_singleton_beat.engine.heartbeat import Heartbeat
+    from celery_singleton_beat.events import Event
+    from celery_singleton_beat.protocol.run import Attempt
 
 logger = logging.getLogger(__name__)
+
+_NOT_BEGUN: Final = (Stage.FREE, Stage.OPEN, Stage.DECLINED, Stage.POSTPONED)
 
 
 class SingletonRequest(Request):
@@ -39,6 +48,7 @@ class SingletonRequest(Request):
 
     singleton_heartbeat: Heartbeat
     singleton_index: int | None = None
+    singleton_attempt: Attempt | None = None
     singleton_has_process = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -67,6 +77,8 @@ class SingletonRequest(Request):
             try:
                 attempt = new_attempt(self.task, self._request_dict, self._args, self._kwargs)
                 discard(self.task.app, attempt, reason)
+                # Whoever revoked it wants no run; one that expired was wanted.
+                check_ins.close(self._request_dict, is_well=reason == "revoked")
             except Exception:
                 logger.debug("The run of a discarded message was not closed", exc_info=True)
         return is_revoked
@@ -77,11 +89,15 @@ class SingletonRequest(Request):
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):  # not by attribute: a Retry has one, too
             error = error.exc
+        outcome, is_gone = _outcome_of(error, is_cancelled=self._already_cancelled)
+        self.tell(outcome, error)
         if isinstance(error, TimeLimitExceeded):
             self.let_go_when_gone()
-        outcome, is_gone = _outcome_of(error, is_cancelled=self._already_cancelled)
         # Before the base class: it may put the message back, and the next worker asks at once.
         self.let_go(outcome, at_once=is_gone)
+        if isinstance(error, GaveWay) and error.result is not None:
+            # Its result is stored; Celery has no event for it, and Flower would wait for one.
+            self.send_event("task-succeeded", result=repr(error.result), runtime=0.0)
         return super().on_failure(exc_info, send_failed_event, return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> Any:
@@ -107,9 +123,12 @@ class SingletonRequest(Request):
                 attempt,
                 renew_ms=options.renew_ms,
                 stop_signal=SIG_SOFT_TIMEOUT if stops else None,
+                task=task.name,
+                alert_after_ms=options.alert_after_ms,
             )
             if index is not None:
                 self.singleton_heartbeat, self.singleton_index = heartbeat, index
+                self.singleton_attempt = attempt
                 ticket = to_ticket(attempt, index, heartbeat.board.name)
         except Exception:
             logger.debug("A run was not taken in hand by the main process", exc_info=True)
@@ -122,6 +141,31 @@ class SingletonRequest(Request):
         except (TypeError, ValueError):
             logger.warning("A message cannot be kept: it will not be run again if its worker dies")
             return ""
+
+    def tell(self, outcome: Outcome, error: BaseException | None = None) -> None:
+        """Send what became of the run as a Celery event, if task events are sent."""
+        channel = extension_of(self.task.app).celery_events
+        if channel is None or not channel.is_on or not is_singleton(self.task):
+            return
+        if (event := self._event_of(outcome, error)) is not None:
+            channel.send(event)
+
+    def _event_of(self, outcome: Outcome, error: BaseException | None) -> Event | None:
+        attempt, index = self.singleton_attempt, self.singleton_index
+        if isinstance(error, GaveWay):
+            return error.event
+        if attempt is None or index is None:
+            return None
+        if isinstance(error, GivenUp):
+            return RunGivenUp(self.task.name, attempt.run, attempt.key, attempt.max_starts)
+        board = self.singleton_heartbeat.board
+        stage = board.stage(index)
+        if stage in _NOT_BEGUN:
+            return None
+        if stage is Stage.ENDED:
+            outcome, _ = board.ending(index)
+        is_recorded = stage is Stage.FINISHED
+        return RunEnded(self.task.name, attempt.run, attempt.key, outcome.value, is_recorded)
 
     def let_go_when_gone(self) -> None:
         """Stop renewing after a hard limit: its process is about to be killed, and not dead yet."""
@@ -164,6 +208,7 @@ def _closing(succeed: Callable[..., Any]) -> Callable[..., Any]:
     def on_success(self: SingletonRequest, failed__retval__runtime: Any, **kwargs: Any) -> Any:
         failed, _, _ = failed__retval__runtime
         if not failed:
+            self.tell(Outcome.SUCCEEDED)
             self.let_go(Outcome.SUCCEEDED)
         return succeed(self, failed__retval__runtime, **kwargs)
 

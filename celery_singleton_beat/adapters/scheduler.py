@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import signals
@@ -17,7 +18,10 @@ from celery.utils.nodenames import anon_nodename
 from kombu.utils.objects import cached_property
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.adapters.about import about_process
+from celery_singleton_beat.adapters.alerts import alerts_of
+from celery_singleton_beat.adapters.celery_events import BeatEvents
 from celery_singleton_beat.adapters.dry_run import DryPublisher
 from celery_singleton_beat.adapters.entries import (
     SingletonEntry,
@@ -35,6 +39,7 @@ from celery_singleton_beat.adapters.signals import SignalsDeferred
 from celery_singleton_beat.engine.dispatcher import Dispatcher
 from celery_singleton_beat.engine.introduction import Introduction
 from celery_singleton_beat.engine.pace import Pace
+from celery_singleton_beat.engine.publisher import Delivery, Sent
 from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.errors import ConfigurationError, EntryError, StoreError
 from celery_singleton_beat.protocol import definition
@@ -72,8 +77,10 @@ class SingletonScheduler(Scheduler):
         self._is_closed = False
         self._wake = threading.Event()
         self._error: BaseException | None = None
-        self._publication: Publication | None = None
+        self._checked_in: dict[str, dict[str, Any]] = {}
         self._service: Any = None
+        self._celery_events: BeatEvents | None = None
+        self._alerts = alerts_of(app)  # what is wrong in their settings is said now
         # Celery builds a second, lazy instance for its banner; neither does any I/O here.
         self._extension.store_url  # noqa: B018  # says now what is missing in the settings
         super().__init__(app, *args, **kwargs)
@@ -135,6 +142,7 @@ class SingletonScheduler(Scheduler):
             ),
             timing_of=self._stored_timing,
             per_minute=extension.limits.quota.max_per_minute,
+            address="memory:// (dry run)" if settings.dry_run else extension.address,
             introduction=Introduction(about_process(self.app)),
         )
 
@@ -158,7 +166,7 @@ class SingletonScheduler(Scheduler):
         if self._service is not None:
             # Not before the first tick: Celery makes the node between beat_init and it.
             self._service, service = None, self._service
-            serve_beat(service)
+            self._begin(service)
         try:
             with SignalsDeferred():
                 wait_ms = self.dispatcher.tick()
@@ -171,6 +179,14 @@ class SingletonScheduler(Scheduler):
         if wait_ms > 0 and not self._waits_for_change(wait_ms / 1000):
             self._wake.wait(wait_ms / 1000)
         return 0
+
+    def _begin(self, service: Any) -> None:
+        """Open the channels of a beat; its first tick is about to come."""
+        serve_beat(service)
+        if self._extension.settings.send_events:
+            self._celery_events = BeatEvents(self.app, self._extension.events)
+        if self._alerts is not None and not self._extension.settings.dry_run:
+            self._alerts.start(is_beat=True)
 
     def _waits_for_change(self, seconds: float) -> bool:
         """Wait for a change of stored entries; False at once where none can be heard of."""
@@ -188,10 +204,22 @@ class SingletonScheduler(Scheduler):
         try:
             entry = self._entry_of(publication)
             options = self._options(entry, publication, task_id)
-            self.apply_entry(entry.for_dispatch(options), producer=self.producer)
+            dispatched = entry.for_dispatch(options)
+            # In a context of its own: a tracer that begins a span for each message does not
+            # end it if the message cannot be sent, and would take the next ones for parts of it.
+            copy_context().run(self.apply_entry, dispatched, producer=self.producer)
+            if check_ins.is_opened(dispatched.options["headers"]):
+                self._checked_in[task_id] = dispatched.options["headers"]
         except Exception as error:  # noqa: BLE001  # one entry's trouble is not the others'
             self._error = error
         return task_id, self._error
+
+    def settle_check_ins(self, deliveries: Sequence[Delivery]) -> None:
+        """Close the check-ins of messages that were not sent, for all that is known."""
+        checked_in, self._checked_in = self._checked_in, {}
+        for delivery in deliveries if checked_in else ():
+            if delivery.sent is not Sent.SENT:
+                check_ins.close(checked_in.get(delivery.task_id), is_well=False)
 
     def task_id(self, occurrence: Occurrence) -> str:
         """Tell the id that every message of an occurrence bears."""
@@ -259,6 +287,9 @@ class SingletonScheduler(Scheduler):
                 self.dispatcher.leave()
             except StoreError:
                 logger.debug("The store was not told that this replica stops", exc_info=True)
+        for part in (self._celery_events, self._alerts):
+            if part is not None:
+                part.stop()
         self.disconnect()
 
     @property

@@ -143,31 +143,52 @@ class Sources:
         source: str = "redbeat",
         dry_run: bool = False,
         by: str = "",
+        progress: Progress | bool | None = False,
     ) -> Report:
         """Make stored entries of those that RedBeat keeps in Redis; tell what was done.
 
         ``app_or_url`` is the app that RedBeat ran for (default: this timetable's),
         or the URL of its Redis. Entries that RedBeat copied from ``beat_schedule``
-        are left out, for they are dispatched from there.
+        are left out, for they are dispatched from there. ``progress`` is as for
+        ``reconcile``; without it nothing is shown.
         """
         rows = rows_of_redbeat(self._app, app_or_url, key_prefix, source)
-        return self._import(rows, source, dry_run=dry_run, by=by)
+        return self._import(rows, source, dry_run=dry_run, by=by, progress=progress)
 
     def import_django_celery_beat(
-        self, *, source: str = "django-celery-beat", dry_run: bool = False, by: str = ""
+        self,
+        *,
+        source: str = "django-celery-beat",
+        dry_run: bool = False,
+        by: str = "",
+        progress: Progress | bool | None = False,
     ) -> Report:
         """Make stored entries of django-celery-beat's periodic tasks; tell what was done.
 
         Django must be set up. Entries that it copied from ``beat_schedule`` are left
-        out, for they are dispatched from there.
+        out, for they are dispatched from there. ``progress`` is as for ``import_redbeat``.
         """
-        return self._import(rows_of_django(self._app, source), source, dry_run=dry_run, by=by)
+        rows = rows_of_django(self._app, source)
+        return self._import(rows, source, dry_run=dry_run, by=by, progress=progress)
 
-    def _import(self, rows: Iterable[Row], source: str, *, dry_run: bool, by: str) -> Report:
+    def _import(
+        self,
+        rows: Iterable[Row],
+        source: str,
+        *,
+        dry_run: bool,
+        by: str,
+        progress: Progress | bool | None = False,
+    ) -> Report:
         """Put entries with their last runs; nothing is removed."""
-        quota = self._default_limits.quota
-        work = Reconciliation(self._store, quota, source, dry_run=dry_run, by=by)
-        work.put(rows)
+        quota, shown = self._default_limits.quota, progress_of(progress)
+        work = Reconciliation(
+            self._store, quota, source, dry_run=dry_run, by=by, progress=shown.tell
+        )
+        try:
+            work.put(rows)
+        finally:
+            shown.close()
         return work.report
 
     @property

@@ -60,6 +60,7 @@ class SingletonTask(Task):
       brings its message back) or ``"rerun"`` (a beat publishes its message again).
     - ``max_attempts``: how often a run may be begun whose workers die each time;
       then it fails with ``GivenUp``.
+    - ``alert_after``: how long a run may take before an alert tells of it, while it runs.
     - ``singleton``: False makes a plain task of it, where this is the class of
       all tasks of an application: no lock, no store, ``self.lease`` is None.
     - ``on_lease_lost``: ``"warn"`` or ``"stop"``: the body gets Celery's
@@ -84,6 +85,7 @@ class SingletonTask(Task):
     on_crash: ClassVar[str | None] = None
     max_attempts: ClassVar[int | None] = None
     on_lease_lost: ClassVar[str | None] = None
+    alert_after: ClassVar[float | timedelta | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # A subclass that overrides before_start and does not call super() stays protected.

@@ -12,8 +12,11 @@ from celery import bootsteps, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from celery_singleton_beat.adapters import remote_control  # noqa: F401  # its commands register
+from celery_singleton_beat.adapters.alerts import alerts_of
+from celery_singleton_beat.adapters.celery_events import WorkerEvents
 from celery_singleton_beat.adapters.discards import discard_unknown
 from celery_singleton_beat.adapters.extension import extension_of
+from celery_singleton_beat.adapters.first_contact import FirstContact
 from celery_singleton_beat.adapters.ticket import is_singleton
 from celery_singleton_beat.errors import ConfigurationError
 
@@ -34,6 +37,7 @@ def wire(app: Celery) -> None:
     signals.task_unknown.connect(
         discard_unknown, weak=False, dispatch_uid="celery_singleton_beat.discard_unknown"
     )
+    signals.worker_ready.connect(_begin, weak=False, dispatch_uid="celery_singleton_beat.begin")
     signals.worker_shutdown.connect(
         _stop_heartbeat, weak=False, dispatch_uid="celery_singleton_beat.stop_heartbeat"
     )
@@ -58,6 +62,7 @@ class SingletonStep(bootsteps.StartStopStep):
                 "worker has several: start it with --pool solo or threads, or set a Redis"
             )
             raise ConfigurationError(msg)
+        alerts_of(worker.app)  # checks what is set for them
         to_be_stopped = []
         for name, task in sorted(worker.app.tasks.items()):
             if not is_singleton(task):
@@ -76,8 +81,22 @@ class SingletonStep(bootsteps.StartStopStep):
         del worker
 
 
+def _begin(sender: Any = None, **_: Any) -> None:
+    """Open the channels of the main process; its pool has forked by now."""
+    if sender is not None:
+        extension = extension_of(sender.app)
+        extension.celery_events = WorkerEvents(sender, extension.events)
+        extension.first_contact = FirstContact(sender.app, extension)
+        extension.alerts = alerts_of(sender.app)
+        if extension.alerts is not None:
+            extension.alerts.start()
+
+
 def _stop_heartbeat(sender: Any = None, **_: Any) -> None:
     app = getattr(sender, "app", None)
     if app is not None and "heartbeat" in vars(extension_of(app)):
+        for part in (extension_of(app).first_contact, extension_of(app).alerts):
+            if part is not None:
+                part.stop()
         extension_of(app).redelivery.stop()
         extension_of(app).heartbeat.stop()

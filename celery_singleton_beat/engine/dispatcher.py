@@ -49,6 +49,7 @@ class Dispatcher:
         self._publisher = replica.publisher
         self._events = events
         self._replica = replica.name
+        self._address = replica.address
         self._pace = replica.pace
         self._clock_ms = replica.clock_ms
         self._timings = timings
@@ -149,6 +150,9 @@ class Dispatcher:
         answered_ms = self._clock_ms()
         self._watch.store_answered(answer.now_ms, asked_ms, answered_ms)
         self._introduction.heard(answer.now_ms, answered_ms - asked_ms)
+        if self._standing is None:
+            self._events.emit(happened.StoreConnected(self._address))
+            self._events.emit(happened.Ready("beat", self._replica, len(self._timings)))
         if answer.standing is not self._standing:
             self._standing = answer.standing
             self._events.emit(happened.StandingChanged(self._replica, answer.standing.value))

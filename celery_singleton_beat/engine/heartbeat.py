@@ -16,12 +16,12 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.board import Board, Stage
 from celery_singleton_beat.engine.clock import boot_ms
+from celery_singleton_beat.engine.held import Held, Ticket
 from celery_singleton_beat.engine.processes import is_gone, send
 from celery_singleton_beat.errors import StoreError, StoreUnavailable
 from celery_singleton_beat.events import Events
@@ -39,28 +39,6 @@ _DISCARDED: Final = 10_000
 def trusted_until_ms(asked_at_ms: int, ttl_ms: int) -> int:
     """Tell until when a lease may be believed in, given when the question was asked."""
     return asked_at_ms + ttl_ms - ttl_ms // 10
-
-
-@dataclass(slots=True)
-class Ticket:
-    """An attempt in hand: its record on the board, and how often it is renewed."""
-
-    attempt: Attempt
-    index: int
-    renew_ms: int
-    stop_signal: int | None = None
-    ending: Ending | None = None
-    pid: int | None = None
-    is_reported: bool = False
-
-
-class Held(NamedTuple):
-    """A run that holds its key: the process of its body, and for how long it runs by now."""
-
-    attempt: Attempt
-    pid: int
-    since_ms: int
-    is_trusted: bool
 
 
 class Heartbeat:
@@ -89,17 +67,31 @@ class Heartbeat:
         self._beat_every_ms = _IDLE_MS
 
     def open(
-        self, attempt: Attempt, *, renew_ms: int, stop_signal: int | None = None
+        self,
+        attempt: Attempt,
+        *,
+        renew_ms: int,
+        stop_signal: int | None = None,
+        task: str = "",
+        alert_after_ms: int | None = None,
     ) -> int | None:
         """Take an attempt in hand before it goes to the pool; None if the board is full.
 
         The process that runs its body gets the ``stop_signal`` once the lease is lost.
+        ``task`` and ``alert_after_ms`` are for those who ask what is ``held``.
         """
         index = self.board.open()
         if index is None:
             return None
         with self._changed:
-            self._open[index] = Ticket(attempt, index, renew_ms, stop_signal)
+            self._open[index] = Ticket(
+                attempt,
+                index,
+                renew_ms,
+                stop_signal,
+                task=task,
+                alert_after_ms=alert_after_ms,
+            )
             self._start()
             if renew_ms < self._beat_every_ms:
                 self._beat_every_ms = renew_ms
@@ -148,6 +140,8 @@ class Heartbeat:
                     board.pid(ticket.index),
                     board.running_ms(ticket.index),
                     board.is_trusted(ticket.index),
+                    ticket.task,
+                    ticket.alert_after_ms,
                 )
                 for stage in (Stage.BEGUN, Stage.LOST)
                 for ticket in self._at(stage)

@@ -25,7 +25,7 @@ class Replica:
 
     ``timing_of`` says when a stored entry is due, with what it leaves to the
     settings; ``per_minute`` is how much a tenant without a quota of its own may
-    have claimed in a minute (ABSENT: any number).
+    have claimed in a minute (ABSENT: any number); ``address`` is where the store is, for the log.
     """
 
     name: str
@@ -35,5 +35,6 @@ class Replica:
     pace: Pace
     timing_of: Callable[[Entry], Timing] = Entry.timing
     per_minute: int = ABSENT
+    address: str = ""
     clock_ms: Callable[[], int] = boot_ms
     introduction: Introduction = field(default_factory=Introduction)

@@ -7,6 +7,7 @@ Times are milliseconds since the Unix epoch by the store's clock.
 """
 
 from celery_singleton_beat.events.listeners import Event, Events, Listener, Wants
+from celery_singleton_beat.events.of_alerts import AlertFired, AlertResolved
 from celery_singleton_beat.events.of_beats import (
     BrokerBack,
     BrokerLost,
@@ -19,11 +20,13 @@ from celery_singleton_beat.events.of_beats import (
     OccurrenceRecalled,
     OccurrencesMissed,
     OccurrenceUncertain,
+    Ready,
     RunNotRepublished,
     RunRepublished,
     StandingChanged,
     StoreBack,
     StoreClockJumped,
+    StoreConnected,
     StoreLost,
     TickFailed,
 )
@@ -42,6 +45,8 @@ from celery_singleton_beat.events.of_runs import (
 )
 
 __all__ = [
+    "AlertFired",
+    "AlertResolved",
     "BrokerBack",
     "BrokerLost",
     "ClaimLost",
@@ -59,6 +64,7 @@ __all__ = [
     "OccurrenceRecalled",
     "OccurrenceUncertain",
     "OccurrencesMissed",
+    "Ready",
     "RunBegan",
     "RunDiscarded",
     "RunEnded",
@@ -72,6 +78,7 @@ __all__ = [
     "StandingChanged",
     "StoreBack",
     "StoreClockJumped",
+    "StoreConnected",
     "StoreLost",
     "TickFailed",
     "Wants",

@@ -172,6 +172,24 @@ class StandingChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StoreConnected(Event):
+    """The store answered this process for the first time."""
+
+    text: ClassVar[str] = "Connected to the store"
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(Event):
+    """A beat or a worker can do its part: it has so many entries, or so many tasks."""
+
+    text: ClassVar[str] = "Ready"
+    role: str
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoreLost(Event):
     """The store stopped answering; told once, until it is back."""
 

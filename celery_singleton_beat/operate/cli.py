@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.shell_completion import CompletionItem
 
+# With it the client of ``celery inspect`` knows our commands, whatever the app has imported.
+from celery_singleton_beat.adapters import remote_control  # noqa: F401
 from celery_singleton_beat.errors import SingletonBeatError
 
 if TYPE_CHECKING:
@@ -23,10 +25,17 @@ if TYPE_CHECKING:
 SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Look": {
         "status": ("status", "Tell how the deployment stands: replicas, timetable, store."),
+        "doctor": ("doctor", "Look for what is wrong with the deployment, and tell the way out."),
+        "health": ("health", "Tell by the exit code whether beats do their work: for a probe."),
         "replicas": ("status", "List the beats and the configurations that they have."),
         "entries": ("entries", "List the entries of the timetable."),
         "show": ("entries", "Show all of one entry, and its next runs."),
         "preview": ("preview", "List what will be due in the next days."),
+        "history": ("history", "List what happened, the newest first: of one entry, or of all."),
+        "stats": (
+            "history",
+            "Tell how often what happened, how late, and for how long bodies ran.",
+        ),
         "requests": ("asked", "List the runs that are asked for and not published yet."),
         "locks": ("locks", "List the lock keys that are held, and by whom."),
         "tenants": ("tenants", "List the tenants, what they have, and their limits."),
@@ -50,6 +59,8 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "backfill": ("asked", "Let an entry run for all its occurrences of a time past."),
         "cancel": ("asked", "Publish nothing more of a request."),
         "unlock": ("locks", "Free a lock key, whoever holds it."),
+        "exporter": ("exporter", "Answer Prometheus with the metrics of this deployment."),
+        "dashboard": ("dashboard", "Serve pages about the deployment, for a browser."),
     },
 }
 
@@ -64,9 +75,6 @@ Exit codes:
      no such entry, somebody was quicker
   2  it cannot be done as it was asked: a wrong option, setting or entry
 """
-
-# With it the client of ``celery inspect`` knows our commands, whatever the app has imported.
-from celery_singleton_beat.adapters import remote_control  # noqa: F401
 
 
 class LazyGroup(click.Group):
@@ -92,7 +100,8 @@ class LazyGroup(click.Group):
 
             near = difflib.get_close_matches(args[0], self.list_commands(ctx))
             if near and "did you mean" not in error.message.lower():
-                error.message += f" Did you mean {near[0]}?"
+                text = f"{error.message} Did you mean {near[0]}?"
+                raise click.UsageError(text, ctx) from error
             raise
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from celery_singleton_beat.errors import EntryError
 from celery_singleton_beat.operate.words import recurrence_words
-from celery_singleton_beat.protocol.bounds import datetime_of
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.plan import LATE_MS
 from celery_singleton_beat.protocol.preview import upcoming
+from celery_singleton_beat.protocol.recurrences.bounds import datetime_of
 
 if TYPE_CHECKING:
     from celery_singleton_beat.operate.config_entries import ConfigEntries
     from celery_singleton_beat.protocol.claim import Slot
+    from celery_singleton_beat.protocol.entry import Timing
     from celery_singleton_beat.protocol.stored import Card
     from celery_singleton_beat.protocol.tenant import Tenant
     from celery_singleton_beat.store.timetable_port import Kept
@@ -39,13 +40,18 @@ OVERDUE_MS: Final = LATE_MS
 """So late an entry counts as overdue: a beat that lives would have dispatched it."""
 
 
+_DAMAGED: Final = (
+    "its record in the store is damaged: the next beat that meets it sets it aside and plans the "
+    "entry anew"
+)
+
+
 class Times(NamedTuple):
     """What holds for all entries while they are read."""
 
     now_ms: int
     is_paused: bool = False
     resumed_ms: int = 0
-    governs: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,9 @@ class EntryRow:
 
     ``next_at`` is the next scheduled time, in the past if it is late (None: none while it
     is in this ``state``), and ``due_at`` that with its jitter. ``late_ms`` is how long it
-    is due already. ``revision`` (0: not stored), ``changed_at`` and ``changed_by``
-    are of stored entries; ``note`` is what who paused it had to say.
+    is due already. ``paused`` is for itself, whatever the state; ``note`` is what who
+    paused it had to say. ``revision`` (0: not stored), ``changed_at`` and ``changed_by`` are
+    of stored entries, as is ``entry``, the definition.
     """
 
     name: str
@@ -66,6 +73,7 @@ class EntryRow:
     state: State
     tenant: str = ""
     source: str = ""
+    paused: bool = False
     note: str = ""
     problem: str = ""
     next_at: datetime | None = None
@@ -77,10 +85,16 @@ class EntryRow:
     changed_at: datetime | None = None
     changed_by: str = ""
     description: str = ""
+    entry: Entry | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_on(self) -> bool:
         return self.state == "on"
+
+    @property
+    def is_to_come(self) -> bool:
+        """Whether it is dispatched, or will be by a beat that takes it on."""
+        return self.state in ("on", "not planned")
 
     @property
     def is_overdue(self) -> bool:
@@ -88,7 +102,7 @@ class EntryRow:
 
     def to_data(self) -> dict[str, Any]:
         """The row for JSON."""
-        data = {field.name: getattr(self, field.name) for field in fields(self)}
+        data = {of.name: getattr(self, of.name) for of in fields(self) if of.name != "entry"}
         data |= {name: _text(data[name]) for name in ("next_at", "due_at", "last_at", "changed_at")}
         return {**data, "overdue": self.is_overdue}
 
@@ -113,14 +127,16 @@ class EntryDetail:
         }
 
 
-def config_row(config: ConfigEntries, name: str, slot: Slot | None, times: Times) -> EntryRow:
-    """Make the row of an entry of ``beat_schedule``."""
-    problem = config.problems.get(name, "")
+def config_row(
+    config: ConfigEntries, name: str, slot: Slot | None, times: Times, *, is_damaged: bool = False
+) -> EntryRow:
+    """Make the row of an entry of ``beat_schedule``; ``is_damaged``: its slot cannot be read."""
+    problem = config.problems.get(name, _DAMAGED if is_damaged else "")
     timing = config.timings.get(name)
     state: State = "on"
     if problem:
         state = "unusable"
-    elif slot is None or (slot.due_ms == ABSENT and slot.slot_ms != ABSENT):
+    elif slot is None or timing is None or not _is_planned(slot, timing):
         state = "not planned"
     elif slot.slot_ms == ABSENT:
         state = "ended"
@@ -142,12 +158,18 @@ def config_row(config: ConfigEntries, name: str, slot: Slot | None, times: Times
     )
 
 
+def _is_planned(slot: Slot, timing: Timing) -> bool:
+    is_left_out = slot.due_ms == ABSENT and slot.slot_ms != ABSENT
+    return slot.rule == timing.rule and not is_left_out
+
+
 def stored_row(name: str, kept: Kept, tenant: Tenant, times: Times, *, is_taken: bool) -> EntryRow:
     """Make the row of a stored entry; ``is_taken``: its name is one of ``beat_schedule``."""
     card, slot = kept
     about: dict[str, Any] = {
         "tenant": card.tenant,
         "source": card.source,
+        "paused": card.is_paused,
         "note": card.note,
         "runs": slot.runs,
         "last_at": _moment(slot.last_ms),
@@ -172,6 +194,7 @@ def stored_row(name: str, kept: Kept, tenant: Tenant, times: Times, *, is_taken:
         entry.timezone,
         state,
         description=entry.description,
+        entry=entry,
         **about,
         **_due(next_ms if state == "on" else None, timing.offset_ms, times.now_ms),
     )

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from celery_singleton_beat.protocol.bounds import datetime_of
+from celery_singleton_beat.protocol.about import About
+from celery_singleton_beat.protocol.recurrences.bounds import datetime_of
 
 if TYPE_CHECKING:
     from celery_singleton_beat.adapters.extension import Extension
@@ -30,6 +31,11 @@ class ReplicaRow:
     silent_ms: int
     reports_for_ms: int
     info: Mapping[str, Any]
+
+    @property
+    def about(self) -> About:
+        """What it tells of itself, as far as it is what a release of ours tells."""
+        return About.from_text(json.dumps(dict(self.info)))
 
     def to_data(self) -> dict[str, Any]:
         """The replica for JSON."""

@@ -24,6 +24,9 @@ from celery_singleton_beat.operate.words import shown
 if TYPE_CHECKING:
     from celery import Celery
 
+    from celery_singleton_beat.adapters.timetable import Timetable
+    from celery_singleton_beat.operate.reading import Reading
+
 __all__ = [
     "NOT_DONE",
     "WRONG",
@@ -36,11 +39,13 @@ __all__ = [
     "failure_of",
     "is_json",
     "note",
+    "print_json",
     "record",
     "stop",
     "table",
     "the_app",
     "the_reading",
+    "the_timetable",
     "who",
     "who_option",
     "yes_option",
@@ -62,13 +67,14 @@ class Failure(click.ClickException):
 
     def __init__(self, text: str, exit_code: int = NOT_DONE, kind: str = "Error") -> None:
         super().__init__(shown(text))
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
         self.kind = kind
+        self.is_json = is_json()  # it is shown when no context is there any more
 
     def show(self, file: Any = None) -> None:
         """Write it to stderr."""
         text = f"Error: {self.message}"
-        if is_json():
+        if self.is_json:
             text = json.dumps({"error": self.message, "kind": self.kind})
         click.echo(text, file=file, err=file is None)
 
@@ -137,11 +143,18 @@ def the_app() -> Celery:
     return app
 
 
-def the_reading() -> Any:
+def the_reading() -> Reading:
     """Give the read model of that app."""
     from celery_singleton_beat.operate.reading import Reading  # noqa: PLC0415  not for --help
 
     return Reading(the_app())
+
+
+def the_timetable() -> Timetable:
+    """Give the stored timetable of that app."""
+    from celery_singleton_beat.adapters.timetable import Timetable  # noqa: PLC0415  not for --help
+
+    return Timetable(the_app())
 
 
 def table(
@@ -167,7 +180,7 @@ def table(
 def record(pairs: Iterable[tuple[str, Value]], data: Any) -> None:
     """Show one thing: a line for each of its labels, or one object of JSON."""
     if is_json():
-        _print_json(data)
+        print_json(data)
         return
     known = [(label, value) for label, value in pairs if value not in (None, "")]
     longest = max((len(label) for label, _ in known), default=0)
@@ -179,15 +192,15 @@ def record(pairs: Iterable[tuple[str, Value]], data: Any) -> None:
 def done(text: str, data: Any) -> None:
     """Say what was done: a line, or one object of JSON."""
     if is_json():
-        _print_json(data)
+        print_json(data)
     else:
-        click.echo(shown(text))
+        for line in text.splitlines():
+            click.echo(shown(line))
 
 
 def note(text: str) -> None:
     """Tell people something beside the result: on stderr."""
-    if not is_json():
-        click.echo(shown(text), err=True)
+    click.echo(shown(text), err=True)
 
 
 def stop(text: str, exit_code: int = NOT_DONE) -> NoReturn:
@@ -232,7 +245,8 @@ def yes_option(function: _Function) -> _Function:
     return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(function)
 
 
-def _print_json(data: Any) -> None:
+def print_json(data: Any) -> None:
+    """Print one value of JSON."""
     click.echo(json.dumps(data, indent=2))
 
 
@@ -255,7 +269,9 @@ _COLOURS: Final[dict[str, dict[str, Any]]] = {
 
 def _coloured(cell: Cell) -> str:
     text = shown(cell.text)
-    return click.style(text, **_COLOURS.get(cell.tone, {})) if _has_colour() else text
+    if cell.tone == "plain" or not _has_colour():
+        return text
+    return click.style(text, **_COLOURS[cell.tone])
 
 
 def _has_colour() -> bool:

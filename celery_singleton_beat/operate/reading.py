@@ -6,11 +6,11 @@ own, with ``to_data()`` for JSON. Times are aware datetimes in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from celery_singleton_beat.adapters.entries import defaults_of
 from celery_singleton_beat.adapters.extension import Extension, extension_of
@@ -18,6 +18,7 @@ from celery_singleton_beat.adapters.timetable import Timetable
 from celery_singleton_beat.engine.asking import RunRequest
 from celery_singleton_beat.engine.timetable import TimetableEngine
 from celery_singleton_beat.errors import EntryError, UnknownEntry
+from celery_singleton_beat.operate.coming import Scheduled
 from celery_singleton_beat.operate.config_entries import ConfigEntries
 from celery_singleton_beat.operate.entry_rows import (
     EntryDetail,
@@ -26,11 +27,15 @@ from celery_singleton_beat.operate.entry_rows import (
     config_row,
     stored_row,
 )
+from celery_singleton_beat.operate.figures import Figures, SubjectKind, named, subject_of
 from celery_singleton_beat.operate.fleet_view import FleetView, fleet_view
-from celery_singleton_beat.protocol.bounds import datetime_of
+from celery_singleton_beat.operate.tenant_rows import TenantRow, tenant_row
 from celery_singleton_beat.protocol.definition import Entry
+from celery_singleton_beat.protocol.history import Fact
 from celery_singleton_beat.protocol.jitter import offset_ms
+from celery_singleton_beat.protocol.plan import first_plan
 from celery_singleton_beat.protocol.preview import upcoming
+from celery_singleton_beat.protocol.recurrences.bounds import datetime_of
 from celery_singleton_beat.protocol.tenant import Tenant
 
 if TYPE_CHECKING:
@@ -38,7 +43,9 @@ if TYPE_CHECKING:
 
     from celery_singleton_beat.store.timetable_port import Kept
 
-_NEXT: int = 10
+_NEXT: Final = 10
+_MOST_COUNTED: Final = 100_000
+_NOTHING: Final[list[int]] = []
 
 
 class Reading:
@@ -81,10 +88,17 @@ class Reading:
         times = self._times()
         if tenant is None and source is None:
             yield from self._config_rows(times)
+        for row in self.stored_entries(tenant, times):
+            if source is None or row.source == source:
+                yield row
+
+    def stored_entries(
+        self, tenant: str | None = None, times: Times | None = None
+    ) -> Iterator[EntryRow]:
+        """Read stored entries alone, of a tenant or all, in no order."""
+        seen = self._times() if times is None else times
         for names in self._engine.names(tenant):
-            for row in self._stored_rows(names, times):
-                if source is None or row.source == source:
-                    yield row
+            yield from self._stored_rows(names, seen)
 
     def config_entries(self) -> list[EntryRow]:
         """Read the entries of ``beat_schedule`` alone."""
@@ -113,22 +127,32 @@ class Reading:
         """
         times = self._times()
         if name in self.config.names:
-            (row,) = self._config_rows(times, [name])
-            (slot,) = self._store.slots([name]).slots
-            timing = self.config.timings.get(name)
-            found: list[int] = []
-            if row.is_on and timing is not None and slot is not None:
-                walk = upcoming(
-                    timing, slot, now_ms=times.now_ms, changed_ms=0, resumed_ms=times.resumed_ms
-                )
-                found = list(islice(walk, count))
-            offset = 0 if timing is None else timing.offset_ms
-            return EntryDetail(row, self.config.definition(name), _dues(found, offset))
+            return self._config_detail(name, times, count)
         for _, kept in self._engine.kept([name]):
             return self._stored_detail(name, kept, times, count)
-        raise UnknownEntry(
-            f"there is no entry {name!r}, neither stored nor in this app's beat_schedule"
-        )
+        raise _unknown(name)
+
+    def scheduled(
+        self, names: Sequence[str] = (), tenant: str | None = None
+    ) -> Iterator[Scheduled]:
+        """Read the entries that will be dispatched: these, a tenant's, or all.
+
+        Raises:
+            UnknownEntry: there is none of such a name.
+        """
+        defaults = defaults_of(self._app, self.extension.settings)
+        for name in names:
+            if name not in self.config.names and not list(self._engine.kept([name])):
+                raise _unknown(name)
+        rows = self.some_entries(list(names)) if names else self.entries(tenant=tenant)
+        for row in rows:
+            if not row.is_to_come:
+                continue
+            timing = self.config.timings.get(row.name) if row.entry is None else None
+            if row.entry is not None:
+                timing = row.entry.timing(defaults)
+            if timing is not None:
+                yield Scheduled(row.name, row.task, timing, row.runs)
 
     def requests(self, name: str | None = None) -> Iterator[RunRequest]:
         """Read what is asked for and not published yet, of one entry or all, in no order."""
@@ -139,9 +163,60 @@ class Reading:
         names: list[str] = self._store.lock_names(limit)
         return names
 
+    def history(self, limit: int, entry: str = "") -> list[Fact]:
+        """Read the last facts, the newest first; of an entry, its own."""
+        facts: list[Fact] = self._store.history(limit, entry)
+        return facts
+
+    def figures(self, subjects: Sequence[tuple[SubjectKind, str]]) -> list[Figures]:
+        """Read what was counted of subjects, in their order."""
+        counts = self._store.counts([subject_of(kind, name) for kind, name in subjects])
+        return [
+            Figures(kind, name, counted)
+            for (kind, name), counted in zip(subjects, counts, strict=True)
+        ]
+
+    def all_figures(self, kind: SubjectKind, limit: int) -> list[Figures]:
+        """Read what was counted of everything, then of ``limit`` entries or lock keys.
+
+        Those come first to which something happened last.
+        """
+        found = [named(subject) for subject in self._store.counted(_MOST_COUNTED)]
+        wanted = [subject for subject in found if subject[0] == kind][:limit]
+        return self.figures([("all", ""), *wanted])
+
     def tenant_names(self) -> Iterator[str]:
         """Name the tenants that have something, in no order."""
-        return Timetable(self._app).tenants()
+        for names in self._engine.tenants():
+            yield from (name for name in names if name)
+
+    def tenants(self) -> Iterator[TenantRow]:
+        """Read the tenants that have something, in no order."""
+        for names in self._engine.tenants():
+            yield from self.some_tenants([name for name in names if name])
+
+    def some_tenants(self, names: list[str]) -> list[TenantRow]:
+        """Read tenants by their names; of one that has nothing, that it has nothing."""
+        now_ms = self._store.ping()
+        found = self._store.tenants(names) if names else []
+        return [
+            tenant_row(name, tenant, self.extension.limits, now_ms)
+            for name, tenant in zip(names, found, strict=True)
+        ]
+
+    def _config_detail(self, name: str, times: Times, count: int) -> EntryDetail:
+        (row,) = self._config_rows(times, [name])
+        (slot,) = self._store.slots([name], set_aside=False).slots
+        timing, found = self.config.timings.get(name), iter(_NOTHING)
+        if timing is not None and row.is_to_come:
+            seen = first_plan(timing, slot, now_ms=times.now_ms) or slot
+            assert seen is not None  # noqa: S101  # what has no slot gets its first
+            found = upcoming(
+                timing, seen, now_ms=times.now_ms, changed_ms=0, resumed_ms=times.resumed_ms
+            )
+        offset = 0 if timing is None else timing.offset_ms
+        dues = _dues(list(islice(found, count)), offset)
+        return EntryDetail(row, self.config.definition(name), dues)
 
     def _stored_detail(self, name: str, kept: Kept, times: Times, count: int) -> EntryDetail:
         (row,) = self._stored_rows([name], times)
@@ -157,9 +232,10 @@ class Reading:
 
     def _config_rows(self, times: Times, names: list[str] | None = None) -> Iterator[EntryRow]:
         wanted = list(self.config.names) if names is None else names
-        slots = self._store.slots(wanted).slots
-        for name, slot in zip(wanted, slots, strict=True):
-            yield config_row(self.config, name, slot, times)
+        answer = self._store.slots(wanted, set_aside=False)
+        for name, slot in zip(wanted, answer.slots, strict=True):
+            is_damaged = name in answer.unreadable
+            yield config_row(self.config, name, slot, times, is_damaged=is_damaged)
 
     def _stored_rows(self, names: list[str], times: Times) -> Iterator[EntryRow]:
         found = list(self._engine.kept(names))
@@ -172,12 +248,7 @@ class Reading:
 
     def _times(self) -> Times:
         overview = self._store.overview()
-        return Times(
-            overview.now_ms,
-            is_paused=overview.is_paused,
-            resumed_ms=overview.resumed_ms,
-            governs=overview.governor == self.config.digest,
-        )
+        return Times(overview.now_ms, is_paused=overview.is_paused, resumed_ms=overview.resumed_ms)
 
     @property
     def _store(self) -> Any:
@@ -190,3 +261,9 @@ class Reading:
 
 def _dues(scheduled: list[int], offset: int) -> tuple[tuple[datetime, datetime], ...]:
     return tuple((datetime_of(at_ms), datetime_of(at_ms + offset)) for at_ms in scheduled)
+
+
+def _unknown(name: str) -> UnknownEntry:
+    return UnknownEntry(
+        f"there is no entry {name!r}, neither stored nor in this app's beat_schedule"
+    )

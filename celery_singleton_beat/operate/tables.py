@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from celery_singleton_beat.operate.words import shown
 
@@ -13,6 +13,7 @@ Tone = Literal["plain", "good", "warning", "bad", "dim"]
 
 _STYLES: Final = {"good": "green", "warning": "yellow", "bad": "bold red", "dim": "dim"}
 _GAP: Final = "  "
+_FOLDED: Final = 16
 
 
 class Cell(NamedTuple):
@@ -62,18 +63,32 @@ def print_table(
     except ImportError:
         return False
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
+    widths = _least_widths(columns, rows)
+    for column, width in zip(columns, widths, strict=True):
         table.add_column(
             column.title,
             justify="right" if column.is_number else "left",
             no_wrap=not column.may_fold,
-            overflow="fold" if column.may_fold else "ellipsis",
+            overflow="fold",
+            min_width=width,
         )
     for row in rows:
         # Text, not str: a name may look like rich's markup.
         table.add_row(*(Text(_text(value), style=_style(value)) for value in row))
-    Console(no_color=not has_colour, width=_width(), highlight=False).print(table)
+    # Too narrow a terminal breaks lines by itself, which reads better than columns of three.
+    width = max(shutil.get_terminal_size().columns, sum(widths) + len(_GAP) * len(widths))
+    Console(no_color=not has_colour, width=width, highlight=False).print(table, soft_wrap=True)
     return True
+
+
+def _least_widths(columns: Sequence[Column], rows: Sequence[Sequence[Value]]) -> list[int]:
+    """Tell how narrow columns may get: as wide as their texts, or some of them folded."""
+    found = []
+    for number, column in enumerate(columns):
+        longest = max((len(_text(row[number])) for row in rows), default=0)
+        least = min(longest, _FOLDED) if column.may_fold else longest
+        found.append(max(least, len(column.title)))
+    return found
 
 
 def _text(value: Value) -> str:
@@ -84,7 +99,3 @@ def _text(value: Value) -> str:
 
 def _style(value: Value) -> str:
     return _STYLES.get(value.tone, "") if isinstance(value, Cell) else ""
-
-
-def _width() -> Any:
-    return shutil.get_terminal_size().columns

@@ -73,9 +73,11 @@ def span_words(span_ms: int) -> str:
 
 
 def duration(span_ms: int) -> str:
-    """Write a duration shortly, about: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 d 4 h``."""
+    """Write a duration shortly, about: ``40 ms``, ``1.2 s``, ``3 min 20 s``, ``2 d 4 h``."""
     if span_ms < 0:
         return f"-{duration(-span_ms)}"
+    if span_ms < 1000:  # noqa: PLR2004
+        return f"{span_ms} ms"
     if span_ms < 10_000:  # noqa: PLR2004
         return f"{span_ms / 1000:.3g} s"
     for (unit, unit_ms), (lesser, lesser_ms) in zip(_SHORT, (*_SHORT[1:], ("", 1)), strict=True):

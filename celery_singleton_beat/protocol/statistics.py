@@ -12,6 +12,7 @@ histogram of G. Tene's HdrHistogram, with two significant bits.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -31,8 +32,8 @@ DUPLICATE: Final = "duplicate"
 SUPERSEDED: Final = "superseded:"
 """What begins the counters of occurrences that were left out; the reason follows."""
 
-_LAG: Final = "lag"
-_RAN: Final = "ran"
+_LAG: Final = "sum:lag"
+_RAN: Final = "sum:ran"
 _LEFT_OUT: Final = re.compile(r"[^|]*\|([^|]*)\|([0-9]+)")
 _WORD: Final = re.compile("[A-Za-z]+")
 _ENDED: Final = ("succeeded", "failed", "retrying", "interrupted")
@@ -90,8 +91,17 @@ class Counts:
     @classmethod
     def of(cls, fields: Mapping[str, int]) -> Counts:
         """Read them from the numbers that a store keeps."""
-        own = {n: v for n, v in fields.items() if not n.startswith((f"{_LAG}@", f"{_RAN}@"))}
-        return cls(own, _histogram(fields, _LAG), _histogram(fields, _RAN))
+        facts: Counter[str] = Counter()
+        seen: dict[str, Counter[int]] = {_LAG: Counter(), _RAN: Counter()}
+        for name, many in fields.items():
+            kind, _, bucket = name.partition("@")
+            if kind in seen:
+                continue
+            facts[kind] += many
+            if bucket:
+                seen[_sum_of(kind)][int(bucket)] += many
+        lag, ran = (_histogram(seen[name], fields.get(name, 0)) for name in (_LAG, _RAN))
+        return cls(dict(facts), lag, ran)
 
     def __getitem__(self, kind: str) -> int:
         return self.facts.get(kind, 0)
@@ -109,11 +119,21 @@ def increments(fact: Fact) -> Iterator[tuple[str, int]]:
         by, many = read.groups() if read else ("", "1")
         yield SUPERSEDED + (by if _WORD.fullmatch(by) else "late"), int(many)
         return
-    yield fact.kind, 1
     if fact.kind == "published" and not fact.note:
-        yield from _measured(_LAG, fact.at_ms - fact.scheduled_ms)
-    elif fact.kind in _ENDED and fact.note:
-        yield from _measured(_RAN, int(fact.note))
+        duration_ms = max(fact.at_ms - fact.scheduled_ms, 0)
+    elif is_end(fact) and fact.note:
+        duration_ms = int(fact.note)
+    else:
+        yield fact.kind, 1
+        return
+    # A fact and how long it took, in one number: each costs the store a command.
+    yield f"{fact.kind}@{bucket_of(duration_ms)}", 1
+    yield _sum_of(fact.kind), duration_ms
+
+
+def is_end(fact: Fact) -> bool:
+    """Tell whether a fact is the end of a body; its beginning was counted a moment before."""
+    return fact.kind in _ENDED
 
 
 def bucket_of(duration_ms: int) -> int:
@@ -130,17 +150,10 @@ def highest_of(bucket: int) -> int:
     return ((bucket - 4 * octave + 1) << octave) - 1
 
 
-def _measured(name: str, duration_ms: int) -> Iterator[tuple[str, int]]:
-    yield f"{name}@{bucket_of(duration_ms)}", 1
-    yield f"{name}@", max(duration_ms, 0)
+def _sum_of(kind: str) -> str:
+    return _LAG if kind == "published" else _RAN
 
 
-def _histogram(fields: Mapping[str, int], name: str) -> Histogram:
-    start = f"{name}@"
-    found = sorted(
-        (int(key.removeprefix(start)), many)
-        for key, many in fields.items()
-        if key.startswith(start) and key != start
-    )
-    buckets = tuple((highest_of(bucket), many) for bucket, many in found)
-    return Histogram(sum(many for _, many in buckets), fields.get(start, 0), buckets)
+def _histogram(seen: Mapping[int, int], sum_ms: int) -> Histogram:
+    buckets = tuple((highest_of(bucket), many) for bucket, many in sorted(seen.items()))
+    return Histogram(sum(seen.values()), sum_ms, buckets)

@@ -11,6 +11,7 @@ from celery_singleton_beat.protocol.statistics import (
     Counts,
     entry_subject,
     increments,
+    is_end,
     key_subject,
 )
 from celery_singleton_beat.store.memory_state import ENTRY_HISTORY, STATISTICS, MemoryCore
@@ -79,21 +80,33 @@ class MemoryObserved(MemoryCore):
                 entry_subject(fact.entry), deque(maxlen=ENTRY_HISTORY)
             )
             own.append(fact)
-        self._grow(fact.at_ms, fact.entry, key, increments(fact))
+        self._grow(fact.at_ms, fact.entry, key, increments(fact), goes_on=is_end(fact))
 
-    def _grow(self, now_ms: int, entry: str, key: str, numbers: Iterable[tuple[str, int]]) -> None:
-        """Let numbers of all there is, of an entry and of a lock key grow."""
+    def _grow(
+        self,
+        now_ms: int,
+        entry: str,
+        key: str,
+        numbers: Iterable[tuple[str, int]],
+        *,
+        goes_on: bool = False,
+    ) -> None:
+        """Let numbers of all there is, of an entry and of a lock key grow.
+
+        Unless it ``goes_on`` with something counted a moment before, something
+        happened to them now.
+        """
         state, grown = self._state, dict(numbers)
-        subjects = [TOTAL, *([entry_subject(entry)] if entry else [])]
-        for subject in [*subjects, *([key_subject(key)] if key else [])]:
+        own = [*([entry_subject(entry)] if entry else []), *([key_subject(key)] if key else [])]
+        for subject in (TOTAL, *own):
             state.counts.setdefault(subject, Counter()).update(grown)
-            if subject != TOTAL:
-                state.counted[subject] = now_ms
-                self._forget_oldest()
+        if not goes_on:
+            state.counted.update(dict.fromkeys(own, now_ms))
+            self._forget_oldest()
 
     def _forget_oldest(self) -> None:
         state = self._state
-        if len(state.counted) > STATISTICS:
-            _, _, oldest = min((at, name.encode(), name) for name, at in state.counted.items())
+        found = sorted((at, name.encode(), name) for name, at in state.counted.items())
+        for _, _, oldest in found[: max(len(found) - STATISTICS, 0)]:
             for kept in (state.counted, state.counts, state.history_of):
                 kept.pop(oldest, None)

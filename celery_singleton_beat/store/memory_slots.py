@@ -146,7 +146,7 @@ class MemorySlots(MemorySettling):
                 for run in runs
             ]
 
-    def slots(self, entries: Sequence[str]) -> SlotsAnswer:
+    def slots(self, entries: Sequence[str], *, set_aside: bool = True) -> SlotsAnswer:  # noqa: ARG002  # all can be read
         if not entries:
             return SlotsAnswer(())
         with self._guard:

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from celery_singleton_beat.protocol.asked import Ask
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Slot
+from celery_singleton_beat.protocol.duty import Duty
 from celery_singleton_beat.protocol.epoch import Epoch, recognise
 from celery_singleton_beat.protocol.fleet import Fleet
 from celery_singleton_beat.protocol.history import Fact
@@ -79,6 +80,8 @@ class State:
     revision: int = 0
     is_paused: bool = False
     resumed_ms: int = 0
+    duty: Duty | None = None
+    alerts: dict[str, str] = field(default_factory=dict)
     history: deque[Fact] = field(default_factory=lambda: deque(maxlen=HISTORY))
     history_of: dict[str, deque[Fact]] = field(default_factory=dict)
     counts: dict[str, Counter[str]] = field(default_factory=dict)

@@ -6,6 +6,7 @@ threads, not processes.
 
 from __future__ import annotations
 
+from celery_singleton_beat.store.memory_alerts import MemoryAlerts
 from celery_singleton_beat.store.memory_runs import MemoryRuns
 from celery_singleton_beat.store.memory_slots import MemorySlots
 from celery_singleton_beat.store.memory_state import State
@@ -13,7 +14,7 @@ from celery_singleton_beat.store.memory_timetable import MemoryTimetable
 from celery_singleton_beat.store.server_port import Server
 
 
-class MemoryStore(MemorySlots, MemoryTimetable, MemoryRuns):
+class MemoryStore(MemorySlots, MemoryTimetable, MemoryRuns, MemoryAlerts):
     """Implements ``Store``; ``now_ms`` is asked for the time of every step."""
 
     def forget(self) -> None:

@@ -28,6 +28,7 @@ from celery_singleton_beat.protocol.run import (
     Outcome,
     Renewed,
 )
+from celery_singleton_beat.store.alert_port import AlertStore
 from celery_singleton_beat.store.asked_port import AskedStore
 from celery_singleton_beat.store.observed_port import ObservedStore
 from celery_singleton_beat.store.server_port import ServerStore
@@ -89,7 +90,7 @@ class ClaimAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SlotsAnswer:
-    """Slots by the order of the question; unreadable ones were set aside and read as None."""
+    """Slots by the order of the question; unreadable ones read as None, and are set aside."""
 
     slots: tuple[Slot | None, ...]
     unreadable: tuple[str, ...] = ()
@@ -167,7 +168,7 @@ class LocksAnswer:
     reborn_ms: int = 0
 
 
-class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, Protocol):
+class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, AlertStore, Protocol):
     """What remembers. See the module for what every verb promises."""
 
     def claim(self, request: ClaimRequest) -> ClaimAnswer:
@@ -185,8 +186,8 @@ class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, Protocol):
     def busy(self, runs: Sequence[str]) -> list[bool]:
         """Tell which runs are queued, run, or will be run again."""
 
-    def slots(self, entries: Sequence[str]) -> SlotsAnswer:
-        """Read slots."""
+    def slots(self, entries: Sequence[str], *, set_aside: bool = True) -> SlotsAnswer:
+        """Read slots; who plans no entries anew sets none aside."""
 
     def adopt(self, digest: str, adoptions: Sequence[Adoption], *, done: bool) -> list[Adopted]:
         """Plan entries, if ``digest`` governs; with ``done`` its configuration is in place."""

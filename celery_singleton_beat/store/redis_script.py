@@ -39,6 +39,8 @@ _PARTS: Final = {
     "counts": ("prelude", "counts"),
     "counted": ("prelude", "counted"),
     "overview": ("prelude", "overview"),
+    "watch": ("prelude", "watch"),
+    "alert": ("prelude", "alert"),
     "renew": ("prelude", "lease", "renew"),
     "finish": ("prelude", "lease", "finish"),
     "claim_stored": ("prelude", "timetable", "claim_stored"),

@@ -96,13 +96,15 @@ class RedisSlots(Settlers):
             )
         ]
 
-    def slots(self, entries: Sequence[str]) -> SlotsAnswer:
+    def slots(self, entries: Sequence[str], *, set_aside: bool = True) -> SlotsAnswer:
         keys = self.keys
         found: list[Slot | None] = []
         unreadable = []
         for batch in batches(entries):
             texts = self._call(
-                "slots", (keys.meta, keys.due, keys.held, keys.slots, keys.aside), batch
+                "slots",
+                (keys.meta, keys.due, keys.held, keys.slots, keys.aside),
+                (int(set_aside), *batch),
             )
             for name, text in zip(batch, texts, strict=True):
                 if text == "ASIDE":

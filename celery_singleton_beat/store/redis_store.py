@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from celery_singleton_beat.store.redis_alerts import RedisAlerts
 from celery_singleton_beat.store.redis_asked import RedisAsked
 from celery_singleton_beat.store.redis_observed import RedisObserved
 from celery_singleton_beat.store.redis_runs import RedisRuns
@@ -19,7 +20,9 @@ from celery_singleton_beat.store.redis_wire import Script
 from celery_singleton_beat.store.redis_words import packed, script_call
 
 
-class RedisStore(RedisSlots, RedisTimetable, RedisAsked, RedisRuns, RedisObserved, RedisServer):
+class RedisStore(
+    RedisSlots, RedisTimetable, RedisAsked, RedisRuns, RedisObserved, RedisServer, RedisAlerts
+):
     """Implements ``Store`` on one Redis."""
 
     _wake: Wake | None = None

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from celery_singleton_beat.store.port import Store
+from celery_singleton_beat.testing.alert_checks import ALERT_CHECKS
 from celery_singleton_beat.testing.asked_checks import ASKED_CHECKS
 from celery_singleton_beat.testing.awaited_checks import AWAITED_CHECKS
 from celery_singleton_beat.testing.change_checks import CHANGE_CHECKS
@@ -66,6 +67,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *SOURCE_CHECKS,
     *ASKED_CHECKS,
     *REQUEST_CHECKS,
+    *ALERT_CHECKS,
 )
 """The suite, one check at a time: what ``check_store`` runs."""
 

@@ -111,6 +111,7 @@ class Facts:
         self.published: collections.Counter[str] = collections.Counter()
         self.publisher = 0
         self.published_ns: dict[str, int] = {}
+        self.late_ms: dict[str, int] = {}
         self.events: collections.Counter[str] = collections.Counter()
         self.postponed: collections.Counter[str] = collections.Counter()
         self.missed: list[dict[str, Any]] = []
@@ -180,6 +181,7 @@ class Facts:
                 self.published[key] += 1
                 self.publisher = fact["pid"]
                 self.published_ns.setdefault(key, fact["at_ns"])
+                self.late_ms.setdefault(key, told["late_ms"])
             case "RunPostponed":
                 self.postponed[fact["told"]["reason"]] += 1
             case "OccurrencesMissed":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import os
 import re
@@ -20,6 +21,7 @@ from celery import Celery
 from celery_singleton_beat import SingletonScheduler, Timetable
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.protocol.recurrences.spec import spec_of
+from tests.integration.visitors import Visitor, form_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +57,7 @@ def load(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> Callable[[str], Cel
         assert spec is not None
         assert spec.loader is not None
         loaded = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, module, loaded)
         spec.loader.exec_module(loaded)
         app: Celery = loaded.app
         return app
@@ -258,6 +261,31 @@ def test_djangos_model_is_followed_at_once_and_reconciled(
     assert sorted(followed) == ["crm:1", "crm:3"]
     assert followed["crm:3"] == spec_of("0 3 * * *")
     assert timetable.get("crm:3").entry.recurrence == spec_of("0 4 * * *")
+
+
+def test_the_dashboard_is_inside_of_the_application_for_those_whom_it_knows(
+    start: Callable[[str], CeleryRig], load: Callable[[str], Celery]
+) -> None:
+    rig = start("dashboard")
+    worker = rig.worker()
+    rig.beat().wait_for(GOVERNS, 60)
+    worker.wait_for(r"Task dashboard\.tick\[.*succeeded", 60)
+    load("dashboard")
+    visitor = Visitor(vars(sys.modules["dashboard"])["site"])
+    ann = {"Authorization": "Basic " + base64.b64encode(b"ann:correct horse").decode()}
+    nobody = visitor.get("/ops/beat/")
+    form = {"action": "run-now", "name": "tick"}
+    form["form"] = form_value(visitor.get("/ops/beat/", **ann).text)
+
+    answer = visitor.send("/ops/beat/change", form, **ann)
+    history = visitor.get("/ops/beat/history?kind=asked&format=json", **ann).json()["history"]
+    overview = visitor.get("/ops/beat/", **ann).text
+    visitor.close()
+
+    assert (nobody.status_code, nobody.headers["www-authenticate"]) == (401, 'Basic realm="shop"')
+    assert answer.headers["location"] == "/ops/beat/entry?name=tick&said=run-now"
+    assert [(fact["entry"], fact["by"]) for fact in history] == [("tick", "ann@shop.example")]
+    assert "1 replica alive" in overview
 
 
 def superseded(beats: list[Proc], entry: str, period_ms: int) -> set[datetime]:

@@ -9,6 +9,8 @@ import pytest
 import redis
 
 from celery_singleton_beat.errors import StoreCorrupt
+from celery_singleton_beat.protocol.claim import Settlement
+from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.run import (
     GRACE_MS,
     NOTICE_MS,
@@ -24,7 +26,7 @@ from celery_singleton_beat.store.port import Renewal
 from celery_singleton_beat.store.redis_store import RedisStore
 from celery_singleton_beat.store.redis_wire import Wire
 from celery_singleton_beat.testing import START_MS, FakeClock, StoreUnderTest
-from celery_singleton_beat.testing.harness import TTL_MS
+from celery_singleton_beat.testing.harness import HOLD_MS, TTL_MS
 
 Forget = Callable[[], None]
 
@@ -304,3 +306,42 @@ def test_what_is_switched_off_writes_nothing(redis_url: str, off: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         found = sorted(key.decode() for key in client.keys("{off-" + off + "}:history*"))
     assert found == [f"{start}:{name}" if name else start for name in written[off]]
+
+
+@pytest.mark.parametrize("lost", [("due",), ("held",), ("due", "held")], ids="+".join)
+def test_entries_are_claimed_whatever_index_was_evicted(
+    redis_url: str, lost: tuple[str, ...]
+) -> None:
+    """The slots know what was in it; a hold that lives is kept until it is over."""
+    clock = FakeClock()
+    store = _redis_store(redis_url, f"evicted-{'-'.join(lost)}", clock)
+    it = StoreUnderTest(store, clock)
+    it.plan(x=START_MS, y=START_MS + 1, z=START_MS + 2)
+    assert it.held(it.claim(limit=1)) == ["x"]
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete(*(f"{store.keys.prefix}:{name}" for name in lost))
+    clock.advance(10)
+
+    assert it.held(it.claim()) == ["y", "z"]
+    clock.advance(HOLD_MS)
+    assert it.held(it.claim()) == ["x", "y", "z"]
+
+
+def test_slots_are_not_looked_through_while_none_is_missing(redis_url: str) -> None:
+    """Also where some are in no index because their rules have ended."""
+    clock = FakeClock()
+    store = _redis_store(redis_url, "whole", clock)
+    it = StoreUnderTest(store, clock)
+    it.plan(x=START_MS, y=START_MS)
+    claim, _ = it.claim().claims
+    ended = replace(claim.slot, slot_ms=ABSENT, due_ms=ABSENT)
+    store.settle("a", [Settlement(claim.entry, claim.slot.fence, ended)])
+    it.claim()
+    with redis.Redis.from_url(redis_url) as client:
+        # What is due, and has no score, is put back; but nobody looks.
+        client.hset(f"{store.keys.prefix}:slots", "late", f"1|{START_MS}|{START_MS}|0|0|0|0|0|r")
+        client.hdel(f"{store.keys.prefix}:slots", claim.entry)
+
+        assert it.held(it.claim()) == []
+        client.hset(f"{store.keys.prefix}:slots", claim.entry, "1|-1|-1|0|0|0|0|0|r")
+        assert it.held(it.claim()) == ["late"]

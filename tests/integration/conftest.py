@@ -13,6 +13,7 @@ import pytest
 from celery_singleton_beat.demo.child import ChildProcess
 from celery_singleton_beat.demo.server import HOST, PORTS
 from celery_singleton_beat.testing import FakeClock
+from tests.integration.command_line import CommandLine
 from tests.integration.stored import Replica, ms
 from tests.integration.workers import Shop
 from tests.rig.absent import skip_or_fail
@@ -95,3 +96,9 @@ def sentinel(own_redis: EmbeddedServer, redis_binary: str, tmp_path: pathlib.Pat
     child.wait_for("monitor master shop", 20)
     yield port
     child.stop()
+
+
+@pytest.fixture
+def line(replica: Replica) -> CommandLine:
+    """The command line of a replica's app; the store's clock is the replica's."""
+    return CommandLine(replica.app)

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from celery_singleton_beat import Entry, Timetable
+from tests.integration.command_line import CommandLine
 from tests.integration.importing import MINUTE, UTC, ago, app_on, due_now, dump
 
 if TYPE_CHECKING:
@@ -175,3 +176,18 @@ def test_rules_are_those_that_django_celery_beat_has(models: Any) -> None:
         ours.hour,
         ours.day_of_week,
     )
+
+
+def test_the_command_imports_and_tells_what_was_refused(redis_url: str, models: Any) -> None:
+    app = app_on(redis_url, beat_schedule={"both": {"task": "reports.run", "schedule": 60}})
+    save(models, "hourly", crontab=hourly(models))
+    save(models, "both", interval=every(models, 1))
+    line = CommandLine(app)
+
+    told = line.refused("import", "django-celery-beat")
+    refused = line.refused("import", "django-celery-beat", "--url", redis_url, code=2)
+
+    assert "both: it is in beat_schedule" in told
+    assert "1 rows were refused" in told
+    assert sorted(dump(Timetable(app))) == ["hourly"]
+    assert "RedBeat's" in refused

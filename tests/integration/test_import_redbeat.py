@@ -13,6 +13,7 @@ from redbeat import RedBeatSchedulerEntry
 from redbeat.schedules import rrule
 
 from celery_singleton_beat import Entry, StoreUnavailable, Timetable
+from tests.integration.command_line import CommandLine
 from tests.integration.importing import MINUTE, UTC, ago, app_on, due_now, dump
 
 if TYPE_CHECKING:
@@ -189,3 +190,19 @@ def test_a_redis_that_is_not_there_is_told(app: Celery) -> None:
 
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1/0"):
         Timetable(app).import_redbeat("redis://127.0.0.1:1/0")
+
+
+def test_the_command_imports_and_tells_what_it_did(app: Celery, redis_url: str) -> None:
+    save(app, "every", schedule(3600), ago(hours=3))
+    line = CommandLine(app)
+
+    dry = line.data("import", "redbeat", "--dry-run")
+    is_empty = not dump(Timetable(app))
+    told = line("import", "redbeat", "--by", "ann")
+    again = line.data("import", "redbeat", "--url", redis_url, "--source", "redbeat")
+
+    assert (dry["added"], dry["is_dry_run"], is_empty) == (1, True, True)
+    assert "redbeat: 1 rows, 1 added" in told
+    assert (again["added"], again["unchanged"]) == (0, 1)
+    assert dump(Timetable(app))["every"].changed_by == "ann"
+    assert due_now(app) == ["every"]

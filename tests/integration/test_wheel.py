@@ -24,7 +24,7 @@ def texts(folder, path=""):
     for item in folder.iterdir():
         if item.is_dir():
             yield from texts(item, path + item.name + "/")
-        elif item.name.endswith((".lua", ".typed")):
+        elif item.name.endswith((".lua", ".typed", ".html", ".css", ".js", ".svg")):
             yield path + item.name, item.read_text(encoding="utf-8")
 
 schedulers = importlib.metadata.entry_points(group="celery.beat_schedulers")
@@ -74,20 +74,22 @@ def _pip(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "pip", *quiet, *arguments], check=True)
 
 
-def test_the_installed_package_finds_every_script_and_its_type_marker(
+def test_the_installed_package_finds_its_scripts_pages_and_type_marker(
     installed: Installed,
 ) -> None:
     """S2-21: the API is typed, also where it is installed."""
     in_the_tree = {
         path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8")
         for path in PACKAGE.rglob("*")
-        if path.suffix in {".lua", ".typed"}
+        if path.suffix in {".lua", ".typed", ".html", ".css", ".js", ".svg"}
     }
 
     assert installed.home.is_relative_to(installed.site)
     assert installed.data == in_the_tree
     assert "py.typed" in installed.data
     assert any(name.startswith("store/lua/") for name in installed.data)
+    assert "operate/dashboard/templates/overview.html" in installed.data
+    assert "operate/dashboard/static/dashboard.css" in installed.data
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(installed: Installed) -> None:

@@ -179,7 +179,7 @@ def test_an_unknown_setting_is_refused_with_the_one_it_resembles() -> None:
 
 
 def test_an_unknown_setting_that_resembles_none_is_told_all() -> None:
-    with pytest.raises(UnknownSetting, match=r"There are: singleton_beat_catch_up, "):
+    with pytest.raises(UnknownSetting, match=r"There are: singleton_beat_alert_headers, "):
         read({"zzz": 3})
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from celery_singleton_beat.operate.completion import complete_entry, complete_tenant
+from celery_singleton_beat.operate.entry_rows import State
 from celery_singleton_beat.operate.output import (
     Cell,
     Column,
@@ -23,6 +24,7 @@ from celery_singleton_beat.operate.words import duration, moment
 
 if TYPE_CHECKING:
     from celery_singleton_beat.operate.entry_rows import EntryDetail, EntryRow
+    from celery_singleton_beat.operate.reading import Reading
     from celery_singleton_beat.operate.tables import Tone, Value
 
 _TONES: dict[str, Tone] = {
@@ -52,18 +54,25 @@ _COLUMNS = [
 @click.option("--source", help="Only those of this source.")
 @click.option("--config", "kind", flag_value="config", help="Only those of beat_schedule.")
 @click.option("--stored", "kind", flag_value="stored", help="Only stored ones.")
-@click.option("--state", "states", multiple=True, help="Only those in this state; repeatable.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(get_args(State)),
+    help="Only those in this state; repeatable.",
+)
 @click.option("--overdue", is_flag=True, help="Only those that should have run already.")
 @click.option("--task", help="Only those of this task.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="At most so many."
 )
 def entries(
+    *,
     tenant: str | None,
     source: str | None,
     kind: str | None,
     states: tuple[str, ...],
-    overdue: bool,  # noqa: FBT001
+    overdue: bool,
     task: str | None,
     limit: int,
 ) -> None:
@@ -86,6 +95,8 @@ def entries(
     rows = list(islice(found(), limit + 1))
     if len(rows) > limit:
         note(f"There are more than {limit}: --limit shows more, and filters find what is meant.")
+    if tenant is None and source is None and kind != "stored":
+        _tell_of_others(reading)
     rows = sorted(rows[:limit], key=lambda entry: entry.name)
     table(_COLUMNS, rows, _row, lambda entry: entry.to_data(), empty="No entry is so.")
 
@@ -104,6 +115,15 @@ def show(name: str, count: int) -> None:
     """Show all of one entry, and its next runs."""
     detail = the_reading().entry(name, count=count)
     record(_pairs(detail), detail.to_data())
+
+
+def _tell_of_others(reading: Reading) -> None:
+    fleet = reading.fleet()
+    if fleet.governor not in (None, fleet.own):
+        note(
+            "The beats have another beat_schedule than this app here: what is listed of it is "
+            "what this app knows."
+        )
 
 
 def _row(entry: EntryRow) -> list[Value]:

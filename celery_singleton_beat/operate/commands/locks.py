@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from celery_singleton_beat.operate.completion import complete_lock
 from celery_singleton_beat.operate.output import (
-    Cell,
     Column,
     command,
     confirm,
@@ -43,7 +41,7 @@ def locks(key: str | None, limit: int) -> None:
     Held by tasks or by hand. It takes two commands to the store, however many keys
     are in it.
     """
-    from celery_singleton_beat import LockService  # noqa: PLC0415  not for --help
+    from celery_singleton_beat.adapters.lock_service import LockService  # noqa: PLC0415  not for --help
 
     held = LockService(the_app()).locks(limit)
     if len(held) == limit:
@@ -63,16 +61,18 @@ def locks(key: str | None, limit: int) -> None:
 @click.argument("key", shell_complete=complete_lock)
 @who_option
 @yes_option
-def unlock(key: str, by: str, yes: bool) -> None:  # noqa: FBT001
+def unlock(*, key: str, by: str, yes: bool) -> None:
     """Free a lock key, whoever holds it.
 
     Its holder goes on unless it looks at its lease, and another may begin beside it:
     this is for a key whose holder is known to be gone. The history notes who did it.
     """
-    from celery_singleton_beat import LockService  # noqa: PLC0415  not for --help
+    from celery_singleton_beat.adapters.lock_service import LockService  # noqa: PLC0415  not for --help
 
     service = LockService(the_app())
-    confirm(f"Free lock key {key!r} ({_holder(key)})?", yes=yes)
+    holder = _holder(key)
+    if holder:
+        confirm(f"Free lock key {key!r}, {holder}?", yes=yes)
     if not service.force_release(key, by=by):
         stop(f"nobody holds lock key {key!r}")
     done(f"Lock key {key!r} is free.", {"key": key, "unlocked": True, "by": by})
@@ -85,15 +85,13 @@ def _holder(key: str) -> str:
     answer = extension_of(the_app()).store.locks([bounded(key)])
     lock = answer.locks[0]
     if lock is None:
-        return "nobody holds it now"
+        return ""
     since = duration(answer.now_ms - lock.acquired_ms)
     return f"held by {lock.owner} since {since}"
 
 
 def _row(lock: HeldLock) -> list[Value]:
-    is_over = lock.expires < datetime.now(lock.expires.tzinfo)
-    until = Cell(moment(lock.expires), "warning" if is_over else "plain")
-    return [lock.key, lock.owner, moment(lock.acquired), until, lock.token]
+    return [lock.key, lock.owner, moment(lock.acquired), moment(lock.expires), lock.token]
 
 
 def _data(lock: HeldLock) -> dict[str, Any]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from celery_singleton_beat.operate.tables import Value
 
 _LATE_MS = 10_000
+_OFF_MS = 1000
 _SHORT = 8
 
 
@@ -36,7 +37,7 @@ def status() -> None:
     fleet = reading.fleet()
     if reading.extension.is_in_memory:
         note("The store is memory://, which each process has for itself: this is an empty one.")
-    record(_pairs(fleet), fleet.to_data())
+    record(_pairs(fleet, len(reading.config.timings)), fleet.to_data())
 
 
 @command("replicas", examples="replicas\nreplicas --json")
@@ -45,7 +46,7 @@ def replicas() -> None:
 
     While a deploy is under way there are two configurations, and only beats of
     the one that governs dispatch the entries of beat_schedule. Stored entries are
-    dispatched by all.
+    dispatched by all. Clocks are those of the beats' hosts, by the store's.
     """
     fleet = the_reading().fleet()
     columns = [
@@ -54,7 +55,8 @@ def replicas() -> None:
         Column("configuration"),
         Column("heard of"),
         Column("reports for"),
-        Column("tells", may_fold=True),
+        Column("clock"),
+        Column("versions", may_fold=True),
     ]
 
     def row(replica: ReplicaRow) -> list[Value]:
@@ -67,20 +69,31 @@ def replicas() -> None:
             else Cell(f"{replica.configuration[:_SHORT]}, stands by{ours}", "warning"),
             f"{duration(replica.silent_ms)} ago",
             duration(replica.reports_for_ms),
-            ", ".join(f"{key} {value}" for key, value in replica.info.items()),
+            _clock(replica.about.ahead_ms),
+            ", ".join(f"{name} {version}" for name, version in replica.about.versions.items()),
         ]
 
     empty = "No beat was heard of: start one, with the same store and prefix."
     table(columns, fleet.replicas, row, lambda replica: replica.to_data(), empty=empty)
 
 
-def _pairs(fleet: FleetView) -> Iterator[tuple[str, Value]]:
+def _clock(ahead_ms: int | None) -> Cell:
+    """Tell how far a host's clock is off: nothing rests on it, but people read its logs."""
+    if ahead_ms is None or abs(ahead_ms) < _OFF_MS:
+        return Cell("" if ahead_ms is None else "right")
+    side = "ahead" if ahead_ms > 0 else "behind"
+    return Cell(f"{duration(abs(ahead_ms))} {side}", "warning")
+
+
+def _pairs(fleet: FleetView, own: int) -> Iterator[tuple[str, Value]]:
     yield "store", f"{fleet.store} prefix {fleet.prefix} app {fleet.app}"
     yield "time there", f"{moment(fleet.now)} UTC"
     yield "replicas", _replicas(fleet)
-    yield "governs", _governs(fleet)
+    yield "governs", _governs(fleet, has_own=own > 0)
     yield "dispatching", _dispatching(fleet)
-    stored = f"{fleet.planned} of beat_schedule, {fleet.stored} stored"
+    # What was taken out of a configuration keeps its record, in case it comes back.
+    configured = own if fleet.governor == fleet.own else fleet.planned
+    stored = f"{configured} of beat_schedule, {fleet.stored} stored"
     yield "entries", stored + (f" of {fleet.tenants} tenants" if fleet.tenants else "")
     yield (
         "runs",
@@ -108,10 +121,12 @@ def _replicas(fleet: FleetView) -> Cell:
     return Cell(f"{alive} alive{silent}", "warning" if silent else "good")
 
 
-def _governs(fleet: FleetView) -> Cell:
+def _governs(fleet: FleetView, *, has_own: bool) -> Cell:
     if fleet.governor is None:
         return Cell("no configuration yet", "warning")
     text = shown(fleet.governor[:_SHORT])
+    if not has_own:
+        return Cell(text)
     if fleet.governor != fleet.own:
         return Cell(f"{text}, which is not the beat_schedule of this app here", "warning")
     if fleet.configurations > 1:

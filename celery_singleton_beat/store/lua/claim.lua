@@ -167,22 +167,24 @@ local function take()
   redis.call('SET', KEYS[8], join(request, int(from), cjson.encode(taken)), 'PX', int(hold * 2))
 end
 
--- Both indexes are gone, by eviction or by hand: the slots know what was in them. `idle` is
--- the number of slots when nothing was to be rebuilt, so that it is not looked for each time.
+-- What an index has lost, by eviction or by hand, the slots know. `idle` is how many slots were
+-- in no index when that was last seen to: those whose rule has ended, or that nobody knows.
 local function rebuild()
-  local count = int(redis.call('HLEN', KEYS[6]))
-  if count == '0' or count == fleet[6] then return end
-  if redis.call('EXISTS', KEYS[4], KEYS[5]) > 0 then return end
-  local all, found = redis.call('HGETALL', KEYS[6]), 0
+  local function idle()
+    return int(redis.call('HLEN', KEYS[6]) - redis.call('ZCARD', KEYS[4]) - redis.call('ZCARD', KEYS[5]))
+  end
+  if idle() == (fleet[6] or '0') then return end
+  local all = redis.call('HGETALL', KEYS[6])
   for i = 1, #all, 2 do
     local slot = split(all[i + 1], 8)
     slot = slot and all_numbers(slot, 1, 7)
-    if slot and slot[2] >= 0 then
-      redis.call('ZADD', KEYS[4], int(slot[2]), all[i])
-      found = found + 1
+    if slot and slot[2] >= 0 and not redis.call('ZSCORE', KEYS[4], all[i])
+        and not redis.call('ZSCORE', KEYS[5], all[i]) then
+      if slot[4] > now then redis.call('ZADD', KEYS[5], int(slot[4]), all[i])
+      else redis.call('ZADD', KEYS[4], int(slot[2]), all[i]) end
     end
   end
-  if found == 0 then redis.call('HSET', KEYS[1], 'idle', count) end
+  redis.call('HSET', KEYS[1], 'idle', idle())
 end
 
 rebuild()

@@ -29,11 +29,15 @@ local function write_run(key, run)
   redis.call('SET', key, text, 'PX', int(math.max(run[6] - now, 1)))
 end
 
-local function read_lock(key)
-  local lock = split(get('GET', key), 6)
+local function lock_of(text)
+  local lock = split(text, 6)
   lock = lock and all_numbers(lock, 2, 5)
   if lock and lock[3] + GRACE > now then return lock end
   return nil
+end
+
+local function read_lock(key)
+  return lock_of(get('GET', key))
 end
 
 local function write_lock(key, index, name, lock)

@@ -97,22 +97,29 @@ local function bucket(duration)
   return int(4 * octave + rest)
 end
 
--- Count `fields`, {name, by how much, …}, of all there is, of an entry and of a lock key.
-local function count(key, limits, entry, lock_name, fields)
+-- Count `fields`, {name, by how much, …}, of all there is, of an entry and of a lock key, and
+-- unless it `goes_on` with something counted a moment before, note that something happened to them.
+local function count(key, limits, entry, lock_name, fields, goes_on)
   local most = tonumber(string.match(limits, '%d+$'))
   if most == 0 then return end
-  local subjects = {''}
+  local subjects, moments = {''}, {}
   if entry ~= '' then subjects[2] = 'e:' .. entry end
   if lock_name ~= '' then subjects[#subjects + 1] = 'k:' .. lock_name end
   for i, subject in ipairs(subjects) do
     local counts = key .. ':counts:' .. subject
     for at = 1, #fields, 2 do redis.pcall('HINCRBY', counts, fields[at], fields[at + 1]) end
-    if i > 1 and redis.pcall('ZADD', key .. ':counted', int(now), subject) == 1
-        and redis.call('ZCARD', key .. ':counted') > most then
-      local oldest = redis.call('ZRANGE', key .. ':counted', 0, 0)[1]
-      redis.call('ZREM', key .. ':counted', oldest)
-      redis.call('DEL', key .. ':counts:' .. oldest, key .. ':of:' .. oldest)
+    if i > 1 then
+      moments[2 * i - 3], moments[2 * i - 2] = int(now), subject
     end
+  end
+  if goes_on or #moments == 0 then return end
+  local added = redis.pcall('ZADD', key .. ':counted', unpack(moments))
+  if type(added) ~= 'number' or added == 0 then return end
+  local beyond = redis.call('ZCARD', key .. ':counted') - most
+  if beyond <= 0 then return end
+  for _, oldest in ipairs(redis.call('ZRANGE', key .. ':counted', 0, beyond - 1)) do
+    redis.call('ZREM', key .. ':counted', oldest)
+    redis.call('DEL', key .. ':counts:' .. oldest, key .. ':of:' .. oldest)
   end
 end
 
@@ -122,15 +129,13 @@ local function figures_of(kind, scheduled, about)
   if kind == 'superseded' then
     local by, many = string.match(about, '^[^|]*|([^|]*)|(%d+)$')
     return {'superseded:' .. (string.match(by or '', '^%a+$') or 'late'), many or 1}
-  end
-  local name, duration
-  if kind == 'published' and about == '' then
-    name, duration = 'lag@', math.max(now - tonumber(scheduled), 0)
+  elseif kind == 'published' and about == '' then
+    local lag = math.max(now - tonumber(scheduled), 0)
+    return {'published@' .. bucket(lag), 1, 'sum:lag', int(lag)}
   elseif ENDED[kind] and about ~= '' then
-    name, duration = 'ran@', tonumber(about)
+    return {kind .. '@' .. bucket(tonumber(about)), 1, 'sum:ran', about}
   end
-  if not name then return {kind, 1} end
-  return {kind, 1, name .. bucket(duration), 1, name, int(duration)}
+  return {kind, 1}
 end
 
 local function tell(key, limits, kind, entry, scheduled, run, attempt, by, about, lock_name)
@@ -142,7 +147,7 @@ local function tell(key, limits, kind, entry, scheduled, run, attempt, by, about
       redis.pcall('XADD', key .. ':of:e:' .. entry, 'MAXLEN', '=', own, '*', 'f', fact)
     end
   end
-  count(key, limits, entry, lock_name or '', figures_of(kind, scheduled, about))
+  count(key, limits, entry, lock_name or '', figures_of(kind, scheduled, about), ENDED[kind])
 end
 
 local function next_fence()
