@@ -14,7 +14,7 @@ for i, told in ipairs(entries) do
   local slot = split(text, 8)
   if not governs or text ~= told[2] then
     answer[i + 1] = 'CHANGED'
-  elseif slot and tonumber(slot[4]) > now then
+  elseif slot and (whole(slot[4]) or 0) > now then
     answer[i + 1] = 'HELD'
   else
     answer[i + 1] = 'ADOPTED'
