@@ -32,7 +32,6 @@ class Adopter:
         self._events = events
         self._timings = timings
         self._digest = digest
-        self._is_unsure = False
 
     def adopt(self, now_ms: int, entries: Sequence[str], *, done: bool) -> None:
         """Plan ``entries``; with ``done`` the configuration is then in place.
@@ -40,22 +39,6 @@ class Adopter:
         An entry under a live hold is left to its holder, whose settlement makes
         it due at once for the governor, who then plans it.
         """
-        self._plan_all(now_ms, entries)
-        if done:
-            self._is_unsure = True
-            self._store.adopt(self._digest, [], done=True)
-
-    def look_again(self, now_ms: int) -> None:
-        """See once, after a configuration was put in place, that it is.
-
-        A store that came back without its last writes in the middle of that may have
-        the mark that all is planned, and not what was planned.
-        """
-        if self._is_unsure:
-            self._plan_all(now_ms, list(self._timings))
-            self._is_unsure = False
-
-    def _plan_all(self, now_ms: int, entries: Sequence[str]) -> None:
         left = list(entries)
         for _ in range(_ROUNDS):
             left = [
@@ -65,6 +48,9 @@ class Adopter:
             ]
             if not left:
                 break
+        if done:
+            # The store may have forgotten, since then, what was planned a moment ago.
+            self._store.adopt(self._digest, [], done=True, of=entries)
 
     def _adopt_batch(self, now_ms: int, names: Sequence[str]) -> list[str]:
         """Plan some entries; name those that changed under our hands."""

@@ -100,8 +100,6 @@ class Dispatcher:
         if answer.standing is Standing.ADOPTS:
             self._adopter.adopt(answer.now_ms, list(self._timings), done=True)
             return 0
-        if answer.standing is Standing.GOVERNS:
-            self._adopter.look_again(answer.now_ms)
         if answer.is_paused:
             return self._pace.poll_ms
         wait_ms = self._pace.poll_ms

@@ -188,8 +188,13 @@ class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, Protocol):
     def slots(self, entries: Sequence[str]) -> SlotsAnswer:
         """Read slots."""
 
-    def adopt(self, digest: str, adoptions: Sequence[Adoption], *, done: bool) -> list[Adopted]:
-        """Plan entries, if ``digest`` governs; with ``done`` its configuration is in place."""
+    def adopt(
+        self, digest: str, adoptions: Sequence[Adoption], *, done: bool, of: Sequence[str] = ()
+    ) -> list[Adopted]:
+        """Plan entries, if ``digest`` governs.
+
+        With ``done`` its configuration is in place, if all entries ``of`` it have slots.
+        """
 
     def leave(self, replica: str) -> None:
         """Forget a replica that stops."""

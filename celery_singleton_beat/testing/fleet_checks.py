@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from celery_singleton_beat.protocol.claim import Adopted, Settled, Slot
 from celery_singleton_beat.store.port import Adoption, Standing
 from celery_singleton_beat.testing.harness import HOLD_MS, START_MS, StoreUnderTest, equal
@@ -82,6 +84,19 @@ def adoption_is_compare_and_set_and_leaves_a_live_hold_alone(it: StoreUnderTest)
     equal(it.store.adopt("a", [Adoption("x", held, planned)], done=False), [Adopted.ADOPTED])
 
 
+def a_configuration_is_in_place_when_all_its_entries_have_slots(it: StoreUnderTest) -> None:
+    """A store that forgot in between must not be taken for one that knows what is due."""
+    it.claim("r1", "a")
+    planned = Slot("rule", it.clock() + 1000, it.clock() + 1000)
+    adoption = Adoption("x", None, planned)
+    it.store.adopt("a", [adoption], done=True, of=["x", "y"])
+    equal(it.claim("r1", "a").standing, Standing.ADOPTS)
+
+    it.store.adopt("a", [replace(adoption, entry="y")], done=True, of=["x", "y"])
+
+    equal(it.claim("r1", "a").standing, Standing.GOVERNS)
+
+
 def who_does_not_govern_plans_nothing(it: StoreUnderTest) -> None:
     it.plan("a", x=START_MS)
     seen = it.store.slots(["x"]).slots[0]
@@ -109,6 +124,7 @@ FLEET_CHECKS = (
     a_governor_that_leaves_is_followed_at_once,
     an_outage_of_the_store_changes_no_governor,
     adoption_is_compare_and_set_and_leaves_a_live_hold_alone,
+    a_configuration_is_in_place_when_all_its_entries_have_slots,
     who_does_not_govern_plans_nothing,
     a_settlement_of_a_former_governor_is_stale_and_due_at_once,
 )

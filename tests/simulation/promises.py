@@ -7,14 +7,14 @@ may happen again, and nothing else may.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from celery_singleton_beat.protocol.claim import Adopted, Settled, Settlement
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.recurrences.recurrence import occurrences
-from celery_singleton_beat.protocol.run import Attempt
+from celery_singleton_beat.protocol.run import Attempt, Begun
 from celery_singleton_beat.store.port import (
     Adoption,
     BeginAnswer,
@@ -24,7 +24,7 @@ from celery_singleton_beat.store.port import (
     Renewal,
     RenewAnswer,
 )
-from tests.simulation.leases import Leases
+from tests.simulation.leases import CLOSING, Leases
 from tests.simulation.names import Names
 from tests.simulation.settings import Setting
 
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 class Broken(BaseException):
     """A promise is broken. No ``except Exception`` of the engine may swallow it."""
+
+
+_SEEN_TO: Final = (*CLOSING, Begun.REFUSED)
 
 
 @dataclass(frozen=True)
@@ -79,16 +82,13 @@ class Promises:
         self.is_wiped = False
         self.lenient_until_ms = 0
         self.bodies: list[tuple[Process, Attempt, Lease]] = []
+        self.seen_to: set[str] = set()
         self._published: set[str] = set()
 
     def broke(self, text: str) -> NoReturn:
         """Say which promise is broken."""
         self.world.say("=", f"BROKEN: {text}")
         raise Broken(text)
-
-    def ends(self) -> Collection[str]:
-        """Tell which runs have ended, as the store knows."""
-        return self.memory.leases.ends
 
     def forgive(self, for_ms: int) -> None:
         """Let leases overlap for so long: the store's clock stepped, or it forgot who has them."""
@@ -162,9 +162,11 @@ class Promises:
         _digest: str,
         adoptions: Sequence[Adoption],
         *,
-        done: bool,  # noqa: ARG002  # as the store's
+        done: bool,
+        of: Sequence[str] = (),
     ) -> None:
         """Note which entries have ended."""
+        del done, of
         for adoption, verdict in zip(adoptions, verdicts, strict=True):
             if verdict is Adopted.ADOPTED:
                 ended = self.memory.ended
@@ -180,6 +182,8 @@ class Promises:
         self.world.say(who, f"begin {run} as {attempt.holder}: {answer.verdict.value}{token}")
         self._judge(self.memory.leases.begun(attempt, answer, closes=close_if_busy), who, run)
         self.top_fence = max(self.top_fence, answer.token)
+        if answer.verdict in _SEEN_TO or (answer.verdict is Begun.BUSY and close_if_busy):
+            self.seen_to.add(attempt.run)
         del grace_ms
 
     def saw_renew(
