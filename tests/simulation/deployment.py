@@ -21,7 +21,7 @@ AT_REST_WITHIN_MS: Final = 150_000
 _STEPS_MS: Final = (1500, -1500, 4000, -4000, 40_000)
 _COPIES: Final = 4
 _BACK_IN_MS: Final = 5
-_STEPS_APART: Final = 3
+_STEPS_APART: Final = 5
 
 MakeBackend = Callable[[World], Backend]
 

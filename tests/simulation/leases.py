@@ -181,5 +181,6 @@ class Leases:
 
     def _asked(self, key: str, now_ms: int) -> None:
         lease = self.keys.get(key)
-        if lease is not None and lease.asked_ms is None and lease.until_ms <= now_ms:
-            self.keys[key] = replace(lease, asked_ms=now_ms)
+        if lease is not None and lease.until_ms <= now_ms:
+            asked_ms = now_ms if lease.asked_ms is None else min(lease.asked_ms, now_ms)
+            self.keys[key] = replace(lease, asked_ms=asked_ms)

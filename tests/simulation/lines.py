@@ -28,6 +28,8 @@ _FAULTS: Final = (
     "its child killed before the question",
     "its child killed before the answer",
 )
+# Asked about nothing, a store in Redis answers without a question to the server.
+_LISTS: Final = frozenset({"busy", "dismiss", "rerun", "slots", "renew", "finish"})
 _OF_A_BEAT: Final = len(_FAULTS) - 2
 
 
@@ -62,6 +64,8 @@ class Line:
             return answer
 
         def ask(*args: Any, **options: Any) -> Any:
+            if verb in _LISTS and not args[0]:
+                return step(*args, **options)
             fault = self._world.choices.fault(self._faults)
             if fault:
                 return self._amiss(fault, verb, lambda: take(*args, **options))

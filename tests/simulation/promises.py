@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from celery_singleton_beat.protocol.claim import Adopted, Settled, Settlement
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.recurrences.recurrence import occurrences
-from celery_singleton_beat.protocol.run import Attempt, Begun
+from celery_singleton_beat.protocol.run import Attempt, Begun, Finished, Outcome
 from celery_singleton_beat.store.port import (
     Adoption,
     BeginAnswer,
@@ -31,7 +31,6 @@ from tests.simulation.settings import Setting
 if TYPE_CHECKING:
     from celery_singleton_beat.engine.lease import Lease
     from celery_singleton_beat.protocol.occurrence import Occurrence
-    from celery_singleton_beat.protocol.run import Finished
     from tests.simulation.broker import Broker
     from tests.simulation.world import Process
 
@@ -208,6 +207,8 @@ class Promises:
             how = f"{ending.outcome.value}: {verdict.value}"
             self.world.say(who, f"finish {run} as {ending.attempt.holder}, {how}")
             told = self.memory.leases.finished(ending, verdict, now_ms)
+            if verdict is Finished.RECORDED and ending.outcome is Outcome.FAILED:
+                self.seen_to.add(ending.attempt.run)
             self._judge(told, who, run)
 
     def publishes(self, who: str, occurrence: Occurrence) -> None:
