@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.giving_way import (
     GaveWay,
@@ -73,9 +74,10 @@ def _act_on(task: SingletonTask, run: RunInHand, answer: BeginAnswer, *, closes:
         case Begun.DONE | Begun.STALE:
             event = happened.DuplicateDropped(task.name, attempt.run, answer.verdict.value)
             events.emit(event)
+            check_ins.close(vars(task.request), is_well=True)
             raise GaveWay(f"duplicate: {answer.verdict.value}", event)
         case Begun.REFUSED:
-            skip(task, run, "too late: its dedupe window is over")
+            skip(task, run, "too late: its dedupe window is over", is_well=False)
         case Begun.CANCELLED:
             skip(task, run, "cancelled: its entry was changed")
         case Begun.SPENT:

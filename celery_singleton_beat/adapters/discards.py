@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.options import DEFAULT_WINDOW_MS
 from celery_singleton_beat.adapters.ticket import attempt_of, occurrence_of
@@ -42,3 +43,4 @@ def discard_unknown(sender: Any = None, message: Any = None, **_: Any) -> None:
         window_ms=DEFAULT_WINDOW_MS,
     )
     discard(sender.app, attempt, "of no known task")
+    check_ins.close(headers, is_well=False)

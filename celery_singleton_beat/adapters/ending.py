@@ -5,17 +5,21 @@ Runs in: worker, where the task's body runs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import states
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.protocol.run import Outcome
 
 if TYPE_CHECKING:
     from celery_singleton_beat.adapters.in_hand import RunInHand
     from celery_singleton_beat.adapters.task import SingletonTask
+
+# States of a body's end of which Celery sends no signal, apart from the one that all ends have.
+_UNTOLD: Final = frozenset({states.IGNORED, states.REJECTED})
 
 
 def end_run(sender: Any = None, state: str | None = None, retval: Any = None, **_: Any) -> None:
@@ -28,6 +32,8 @@ def end_run(sender: Any = None, state: str | None = None, retval: Any = None, **
         outcome = _leave_to_retry(run, run.retry_wait_ms, outcome)
     elif run.lease is not None:
         finish_run(sender, run, outcome)
+        if state in _UNTOLD and outcome is not Outcome.INTERRUPTED:
+            check_ins.close(vars(sender.request), is_well=outcome is Outcome.SUCCEEDED)
     if run.is_own:
         run.heartbeat.end(run.index, outcome)
     else:

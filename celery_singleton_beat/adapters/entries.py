@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import Task
@@ -16,6 +17,7 @@ from celery.utils.saferepr import saferepr
 from celery_singleton_beat import setting_values as values
 from celery_singleton_beat import settings as settings_module
 from celery_singleton_beat.adapters.convert import recurrence_of
+from celery_singleton_beat.adapters.shown_schedule import in_zone, schedule_of
 from celery_singleton_beat.adapters.task import SingletonTask
 from celery_singleton_beat.adapters.ticket import is_singleton
 from celery_singleton_beat.errors import ConfigurationError, EntryError
@@ -66,6 +68,8 @@ class SingletonEntry(ScheduleEntry):
             field: fields.pop(field) for field in OUR_FIELDS if field in fields
         }
         super().__init__(name=name, app=app, **fields)
+        if (zone := self.ours.get("timezone")) is not None:
+            self.__dict__["schedule"] = in_zone(self.__dict__["schedule"], zone, name)
         self.reprs = _reprs(app, self)
 
     def for_dispatch(self, options: dict[str, Any]) -> SingletonEntry:
@@ -74,6 +78,17 @@ class SingletonEntry(ScheduleEntry):
         entry = object.__new__(type(self))
         entry.__dict__.update(self.__dict__, options=options)
         return entry
+
+
+class _Dispatched(SingletonEntry):
+    """A stored entry at its dispatch. Whoever asks for its schedule is shown one."""
+
+    definition: Entry
+
+    @cached_property
+    def schedule(self) -> Any:
+        given = self.definition
+        return schedule_of(self.app, given.recurrence, given.timezone, given.name)
 
 
 def _reprs(app: Celery, entry: SingletonEntry) -> dict[str, str]:
@@ -199,16 +214,19 @@ def _bounded(name: str, recurrence: Recurrence, start: Any, end: Any) -> Recurre
 
 def stored_entry(app: Celery, entry: Entry) -> SingletonEntry:
     """Make of a stored entry what Celery dispatches."""
-    return SingletonEntry(
+    dispatched = _Dispatched(
         name=entry.name,
         app=app,
         task=entry.task,
-        schedule=None,  # the store says when
+        schedule=None,  # the store says when, and few ask
         last_run_at=datetime.now(timezone.utc),  # Celery takes long to tell it
         args=tuple(entry.args),
         kwargs=dict(entry.kwargs),
         options=dict(entry.options),
     )
+    del dispatched.schedule
+    dispatched.definition = entry
+    return dispatched
 
 
 def stored_timing(app: Celery, entry: Entry, settings: Settings, defaults: Defaults) -> Timing:

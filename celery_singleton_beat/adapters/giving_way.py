@@ -14,6 +14,7 @@ from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.protocol.run import Outcome
@@ -35,18 +36,26 @@ _TRIES: Final = "singleton_lock_tries"
 
 
 class GaveWay(Ignore):
-    """A run is not executed now, or never; ``event`` says why, also to the main process."""
+    """A run is not executed now, or never; ``event`` says why, also to the main process.
 
-    def __init__(self, reason: str, event: Event) -> None:
-        super().__init__(reason, event)  # both cross from the child to the main process
-        self.event = event
+    ``result`` is what was stored as its result (None: nothing was).
+    """
+
+    def __init__(self, reason: str, event: Event, result: object = None) -> None:
+        super().__init__(reason, event, result)  # all cross from the child to the main process
+        self.event, self.result = event, result
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
-def skip(task: Task, run: RunInHand, reason: str, holder: str = "") -> None:
-    """Leave the run out, for good. Its result says so, and nobody waits for ever."""
+def skip(
+    task: Task, run: RunInHand, reason: str, holder: str = "", *, is_well: bool = True
+) -> None:
+    """Leave the run out, for good. Its result says so, and nobody waits for ever.
+
+    ``is_well``: nobody misses it, for another run stands for it or it is no longer wanted.
+    """
     attempt, request = run.attempt, task.request
     event = happened.RunSkipped(task.name, attempt.run, attempt.key, reason, holder)
     extension_of(task.app).events.emit(event)
@@ -56,7 +65,8 @@ def skip(task: Task, run: RunInHand, reason: str, holder: str = "") -> None:
         task.backend.mark_as_done(
             context.id, result, context, store_result=not request.ignore_result
         )
-    raise GaveWay(reason, event)
+    check_ins.close(vars(request), is_well=is_well)
+    raise GaveWay(reason, event, result)
 
 
 def _followers(chain: Any) -> Iterator[Context]:
@@ -130,7 +140,7 @@ def goes_on_without(task: Task, run: RunInHand, error: StoreError, delay_ms: int
             events.emit(happened.RunUnprotected(task.name, attempt.run, attempt.key))
             return True
         case "skip":
-            skip(task, run, f"store away: {error}")
+            skip(task, run, f"store away: {error}", is_well=False)
         case _:
             run.heartbeat.board.mark(run.index, Stage.POSTPONED)
             try:

@@ -40,6 +40,9 @@ class Sender(Protocol):
     def send(self, publication: Publication) -> tuple[str, BaseException | None]:
         """Publish one occurrence; tell its task id, and why it failed, if it did."""
 
+    def settle_check_ins(self, deliveries: Sequence[Delivery]) -> None:
+        """Have those who watch each message told of the ones that were not sent."""
+
     def task_id(self, occurrence: Occurrence) -> str:
         """Tell the id of an occurrence's messages."""
 
@@ -83,8 +86,11 @@ class CeleryPublisher:
     ) -> list[Delivery]:
         with denied_join_result():
             if getattr(self._scheduler.producer, "supports_batch_publish", False):
-                return self._publish_batch(publications, may_go_on)
-            return self._publish_each(publications, may_go_on)
+                deliveries = self._publish_batch(publications, may_go_on)
+            else:
+                deliveries = self._publish_each(publications, may_go_on)
+        self._scheduler.settle_check_ins(deliveries)
+        return deliveries
 
     def publish_again(self, message: str) -> Delivery:
         scheduler = self._scheduler

@@ -20,6 +20,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request
 from celery.worker.state import revoked as revoked_tasks
 
+from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.adapters.discards import discard
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.giving_way import GaveWay
@@ -76,6 +77,8 @@ class SingletonRequest(Request):
             try:
                 attempt = new_attempt(self.task, self._request_dict, self._args, self._kwargs)
                 discard(self.task.app, attempt, reason)
+                # Whoever revoked it wants no run; one that expired was wanted.
+                check_ins.close(self._request_dict, is_well=reason == "revoked")
             except Exception:
                 logger.debug("The run of a discarded message was not closed", exc_info=True)
         return is_revoked
@@ -92,6 +95,9 @@ class SingletonRequest(Request):
             self.let_go_when_gone()
         # Before the base class: it may put the message back, and the next worker asks at once.
         self.let_go(outcome, at_once=is_gone)
+        if isinstance(error, GaveWay) and error.result is not None:
+            # Its result is stored; Celery has no event for it, and Flower would wait for one.
+            self.send_event("task-succeeded", result=repr(error.result), runtime=0.0)
         return super().on_failure(exc_info, send_failed_event, return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> Any:

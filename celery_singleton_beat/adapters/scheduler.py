@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import signals
@@ -17,6 +18,7 @@ from celery.utils.nodenames import anon_nodename
 from kombu.utils.objects import cached_property
 
 from celery_singleton_beat import events as happened
+from celery_singleton_beat.adapters import check_ins
 from celery_singleton_beat.adapters.about import about_process
 from celery_singleton_beat.adapters.alerts import alerts_of
 from celery_singleton_beat.adapters.celery_events import BeatEvents
@@ -37,6 +39,7 @@ from celery_singleton_beat.adapters.signals import SignalsDeferred
 from celery_singleton_beat.engine.dispatcher import Dispatcher
 from celery_singleton_beat.engine.introduction import Introduction
 from celery_singleton_beat.engine.pace import Pace
+from celery_singleton_beat.engine.publisher import Delivery, Sent
 from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.errors import ConfigurationError, EntryError, StoreError
 from celery_singleton_beat.protocol import definition
@@ -74,7 +77,7 @@ class SingletonScheduler(Scheduler):
         self._is_closed = False
         self._wake = threading.Event()
         self._error: BaseException | None = None
-        self._publication: Publication | None = None
+        self._checked_in: dict[str, dict[str, Any]] = {}
         self._service: Any = None
         self._celery_events: BeatEvents | None = None
         self._alerts = alerts_of(app)  # what is wrong in their settings is said now
@@ -201,10 +204,22 @@ class SingletonScheduler(Scheduler):
         try:
             entry = self._entry_of(publication)
             options = self._options(entry, publication, task_id)
-            self.apply_entry(entry.for_dispatch(options), producer=self.producer)
+            dispatched = entry.for_dispatch(options)
+            # In a context of its own: a tracer that begins a span for each message does not
+            # end it if the message cannot be sent, and would take the next ones for parts of it.
+            copy_context().run(self.apply_entry, dispatched, producer=self.producer)
+            if check_ins.is_opened(dispatched.options["headers"]):
+                self._checked_in[task_id] = dispatched.options["headers"]
         except Exception as error:  # noqa: BLE001  # one entry's trouble is not the others'
             self._error = error
         return task_id, self._error
+
+    def settle_check_ins(self, deliveries: Sequence[Delivery]) -> None:
+        """Close the check-ins of messages that were not sent, for all that is known."""
+        checked_in, self._checked_in = self._checked_in, {}
+        for delivery in deliveries if checked_in else ():
+            if delivery.sent is not Sent.SENT:
+                check_ins.close(checked_in.get(delivery.task_id), is_well=False)
 
     def task_id(self, occurrence: Occurrence) -> str:
         """Tell the id that every message of an occurrence bears."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Look": {
         "status": ("status", "Tell how the deployment stands: replicas, timetable, store."),
+        "doctor": ("doctor", "Look for what is wrong with the deployment, and tell the way out."),
+        "health": ("health", "Tell by the exit code whether beats do their work: for a probe."),
         "replicas": ("status", "List the beats and the configurations that they have."),
         "entries": ("entries", "List the entries of the timetable."),
         "show": ("entries", "Show all of one entry, and its next runs."),
@@ -57,6 +59,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "backfill": ("asked", "Let an entry run for all its occurrences of a time past."),
         "cancel": ("asked", "Publish nothing more of a request."),
         "unlock": ("locks", "Free a lock key, whoever holds it."),
+        "exporter": ("exporter", "Answer Prometheus with the metrics of this deployment."),
         "dashboard": ("dashboard", "Serve pages about the deployment, for a browser."),
     },
 }

@@ -39,6 +39,7 @@ __all__ = [
     "failure_of",
     "is_json",
     "note",
+    "print_json",
     "record",
     "stop",
     "table",
@@ -179,7 +180,7 @@ def table(
 def record(pairs: Iterable[tuple[str, Value]], data: Any) -> None:
     """Show one thing: a line for each of its labels, or one object of JSON."""
     if is_json():
-        _print_json(data)
+        print_json(data)
         return
     known = [(label, value) for label, value in pairs if value not in (None, "")]
     longest = max((len(label) for label, _ in known), default=0)
@@ -191,7 +192,7 @@ def record(pairs: Iterable[tuple[str, Value]], data: Any) -> None:
 def done(text: str, data: Any) -> None:
     """Say what was done: a line, or one object of JSON."""
     if is_json():
-        _print_json(data)
+        print_json(data)
     else:
         for line in text.splitlines():
             click.echo(shown(line))
@@ -244,7 +245,8 @@ def yes_option(function: _Function) -> _Function:
     return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(function)
 
 
-def _print_json(data: Any) -> None:
+def print_json(data: Any) -> None:
+    """Print one value of JSON."""
     click.echo(json.dumps(data, indent=2))
 
 

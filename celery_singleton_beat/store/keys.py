@@ -51,6 +51,8 @@ keys by pattern: what is to be listed has an index.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from celery_singleton_beat.protocol.statistics import entry_subject
 
 
@@ -79,31 +81,29 @@ class Keys:
         self.alerts = self._of("alerts")
         self.turns = self._of("turns")
         self.cards = self._of("cards")
-        self.timetable = (
-            self.meta,
-            self.cards,
-            self._of("stored"),
-            self._of("tenants"),
-            self.turns,
-            self._of("of:"),
-            self._of("source:"),
-            self.aside,
-        )
-
         self.asked = self._of("asked")
         self.asked_config = self._of("asked:config")
-        self.asking = (
-            self.asked,
-            self.asked_config,
-            self._of("asks"),
-            self._of("asked_slots"),
-            self._of("asked_over"),
-            self._of("asked_of:"),
-            self.slots,
-            self.history,
+
+    @cached_property
+    def timetable(self) -> tuple[str, ...]:
+        """The keys that every script about stored entries is told."""
+        return (
+            *(self.meta, self.cards, self._of("stored"), self._of("tenants"), self.turns),
+            *(self._of("of:"), self._of("source:"), self.aside),
         )
 
-        self.overview = (
+    @cached_property
+    def asking(self) -> tuple[str, ...]:
+        """The keys that every script about requests is told besides."""
+        return (
+            *(self.asked, self.asked_config, self._of("asks"), self._of("asked_slots")),
+            *(self._of("asked_over"), self._of("asked_of:"), self.slots, self.history),
+        )
+
+    @cached_property
+    def overview(self) -> tuple[str, ...]:
+        """The keys of all that the overview looks at."""
+        return (
             *(self.meta, self.replicas, self.numbers, self.due, self.held, self.slots),
             *(self.cards, self._of("tenants"), self.turns, self.asked, self.asked_config),
             *(self.locks, self.awaited, self.queued, self.crashable),

@@ -33,7 +33,8 @@ class Server:
 
     ``refused`` are commands that the scripts need and that this user may not give, with
     the server's words; ``listeners`` is how many connections wait for changes under this
-    prefix, in any database; ``snapshots`` are the save points ("": none).
+    prefix, in any database; ``snapshots`` are the save points ("": none); ``set_aside`` is how
+    many records could not be read and are kept for somebody to look at.
     """
 
     product: str
@@ -48,6 +49,7 @@ class Server:
     append_only: bool | None = None
     snapshots: str | None = None
     write_errors: tuple[str, ...] = ()
+    set_aside: int | None = None
     user: str | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
     listeners: int | None = None

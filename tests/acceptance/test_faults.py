@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance import timetable
+from tests.acceptance import exported, timetable
 from tests.acceptance.deployment import Deployment, account
 from tests.acceptance.storm import Storm
 from tests.acceptance.timetable import Every
@@ -31,6 +31,7 @@ ENTRIES = (
     *(Every(f"every-8s-{number}", 8000, 6.0) for number in range(2)),
 )
 START_DEADLINE_S = 15
+SHOWN = ("published", "started", "succeeded")
 CONFIRMED = {"broker_transport_options": {"confirm_publish": True}}
 
 
@@ -44,20 +45,25 @@ def test_every_occurrence_runs_once_through_kills_freezes_and_wrong_clocks(  # n
     broker: str,
     seconds: int,
 ) -> None:
-    """The main job. S0-01, S0-16..18, S0-21, S0-37, S0-38, S1-11..13, S2-01, S3-13, F4, F6."""
+    """The main job, and what is shown of it, number for number.
+
+    S0-01, S0-16..18, S0-21, S0-37, S0-38, S1-11..13, S2-01, S3-13, F4, F6.
+    """
     seed = int(os.environ.get("SINGLETON_BEAT_SEED") or random.randrange(10**6))
     seconds = int(os.environ.get("SINGLETON_BEAT_FAULT_SECONDS") or seconds)
     show(f"faults on {broker}", {"seed": seed, "seconds": seconds})
     is_rabbit = broker == "rabbitmq"
     conf = CONFIRMED | {"broker_url": request.getfixturevalue("rabbitmq")} if is_rabbit else {}
-    schedule = timetable.schedule(*ENTRIES)
+    schedule, store_url = timetable.schedule(*ENTRIES), make_redis().url()
     deployment = make_deployment(
-        make_redis().url(),
+        store_url,
         schedule,
         singleton_beat_catch_up="all",
         singleton_beat_start_deadline=START_DEADLINE_S,
+        singleton_beat_history=exported.KEPT,
         **conf,
     )
+    exporter = exported.Exported(deployment)
     facts, begun_ms = deployment.facts, deployment.now_ms()
     storm = Storm(deployment, make_skew, random.Random(seed))
 
@@ -69,14 +75,20 @@ def test_every_occurrence_runs_once_through_kills_freezes_and_wrong_clocks(  # n
     due = timetable.keys(ENTRIES, from_ms, until_ms)
     with contextlib.suppress(TimeoutError):  # the ledger says better what is missing
         facts.wait_ended(due)
-    for beat in storm.beats:
-        beat.terminate()
+    for proc in (*storm.beats, *storm.workers):
+        proc.terminate()
 
+    told = exported.facts_of(store_url)
     tally = deployment.witness.tally()
     may = timetable.keys(ENTRIES, begun_ms, deployment.now_ms())
     show("faults", storm.counts)
     show("events", facts.events)
     show("ledger", account(tally, facts, due, may=may))
+    show("exported", {kind: len(exported.occurrences(told, kind)) for kind in SHOWN})
+    assert exporter.counted() == pytest.approx(exported.expected(told))
+    assert due - exported.occurrences(told, "published") == set()
+    assert due - exported.occurrences(told, "succeeded") == set()
+    assert exported.occurrences(told, "succeeded") <= {key for key in may if tally.ended(key)}
     assert tally.unexpected(may) == set()
     assert tally.duplicates() == set()
     assert tally.lost(due) == set()

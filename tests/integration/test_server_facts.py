@@ -33,7 +33,7 @@ def test_every_command_of_every_script_is_tried() -> None:
     scripts = [path for path in folder.iterdir() if path.name.endswith(".lua")]
     used = {command for path in scripts for command in COMMAND.findall(path.read_text("utf-8"))}
 
-    assert used - {"PUBLISH"} <= {probe[0] for probe in PROBES}
+    assert used - {"PUBLISH"} == {probe[0] for probe in PROBES}
 
 
 def test_a_server_tells_its_version_its_limits_and_how_it_keeps_data(
@@ -73,6 +73,7 @@ def test_commands_that_a_user_may_not_give_are_named(
             "beat",
             enabled=True,
             passwords="+secret",
+            reset_channels=True,  # Redis 6.2 gives a new user all of them
             keys=["{server-facts}*"],
             channels=["{server-facts}*"],
             commands=["+@all", "-@dangerous", "-@admin", "-xadd"],
@@ -81,7 +82,7 @@ def test_commands_that_a_user_may_not_give_are_named(
     server = store_at(url.replace("//", "//beat:secret@")).server()
 
     assert set(server.refused) == {"XADD"}
-    assert server.user == "beat"
+    assert server.user in ("beat", None)  # Redis 6.2 tells it only to an administrator
     assert {"INFO", "CONFIG GET save"} <= set(server.untold)
     assert (server.policy, server.role, server.product) == (None, None, "")
 
@@ -95,6 +96,7 @@ def test_keys_and_channels_that_a_user_may_not_touch_are_named(
             "beat",
             enabled=True,
             passwords="+secret",
+            reset_channels=True,  # Redis 6.2 gives a new user all of them
             keys=["somewhere-else:*"],
             channels=["somewhere-else:*"],
             commands=["+@all"],

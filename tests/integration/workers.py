@@ -47,7 +47,13 @@ class Shop:
     """One application on one Redis of its own, and a client that knows tasks by name only."""
 
     def __init__(
-        self, server: EmbeddedServer, processes: Processes, cwd: pathlib.Path, **conf: Any
+        self,
+        server: EmbeddedServer,
+        processes: Processes,
+        cwd: pathlib.Path,
+        *,
+        module: str = MODULE,
+        **conf: Any,
     ) -> None:
         assert processes.witness is not None
         self.server, self.witness = server, processes.witness
@@ -61,7 +67,7 @@ class Shop:
             **conf,
         }
         self.keys = Keys(f"csb:{self.conf.get('main', 'shop')}")
-        self._rig = CeleryRig(processes, MODULE, {}, cwd)
+        self._rig = CeleryRig(processes, module, {}, cwd)
         # Over a line of its own, if the workers' one can go wrong.
         on_redis = self.conf["broker_url"].startswith("redis")
         broker = server.url(0) if on_redis else self.conf["broker_url"]

@@ -117,10 +117,9 @@ def test_a_command_exists_with_the_options_it_is_given(page: str, command: str) 
                 assert_offers((rest[1],), rest[2], options_of(rest[3:]))
         case "celery":
             assert rest[:2] == ["-A", "shop"], f"{page}: {command}"
-            if rest[2] == "singleton":
-                assert_offers(("celery", "singleton"), rest[3], options_of(rest[4:]))
-            else:
-                assert_offers(("celery",), rest[2], options_of(rest[3:]))
+            group = ("celery", "singleton") if rest[2] == "singleton" else ("celery",)
+            called, *given = rest[1 + len(group) :]
+            assert_offers(group, called, options_of(given))
         case "run":
             assert (ROOT / words[0]).is_file()
         case "ruff" | "mypy" | "lint-imports":
@@ -269,4 +268,4 @@ def test_an_acl_user_may_do_what_the_scripts_do_and_nothing_else() -> None:
 
     allowed = set(re.findall(r"\+([a-z]+)", block))
 
-    assert allowed == called | {"evalsha", "script", "select", "ping"}
+    assert allowed == called | {"evalsha", "script", "select", "ping", "subscribe"}
