@@ -78,7 +78,6 @@ class Keys:
         self.counted = self._of("history:counted")
         self.queued = self._of("queued")
         self.wake = self._of("wake")
-        self.alerts = self._of("alerts")
         self.turns = self._of("turns")
         self.cards = self._of("cards")
         self.asked = self._of("asked")
@@ -108,6 +107,10 @@ class Keys:
             *(self.cards, self._of("tenants"), self.turns, self.asked, self.asked_config),
             *(self.locks, self.awaited, self.queued, self.crashable),
         )
+
+    @property
+    def alerts(self) -> str:
+        return self._of("alerts")
 
     def history_of(self, entry: str) -> str:
         return f"{self.history}:of:{entry_subject(entry)}"
