@@ -144,7 +144,7 @@ def test_what_was_missed_while_paused_is_not_caught_up_and_recorded(replica: Rep
     assert replica.sent() == []
     (fact,) = replica.facts("superseded")
     assert (fact.entry, fact.scheduled_ms) == ("daily", EIGHT)
-    assert fact.note == f"{ms('2026-03-02 10:00')}|paused"
+    assert fact.note == f"{ms('2026-03-02 10:00')}|paused|3"
     assert [event.count for event in replica.heard(happened.OccurrencesMissed)] == [3]
     assert replica.sent_at("2026-03-02 11:00") == [("daily", ms("2026-03-02 11:00"))]
 
@@ -201,7 +201,7 @@ def test_one_command_stops_everything_config_entries_included(make_replica: Make
         ("config", EIGHT + DAY_MS),
     ]
     superseded = {(fact.entry, fact.note) for fact in replica.facts("superseded")}
-    assert {("a", f"{EIGHT}|paused"), ("config", f"{EIGHT + HOUR_MS}|paused")} < superseded
+    assert {("a", f"{EIGHT}|paused|1"), ("config", f"{EIGHT + HOUR_MS}|paused|2")} < superseded
 
 
 def test_a_tenant_is_stopped_and_the_others_go_on(make_replica: Make) -> None:
