@@ -108,7 +108,7 @@ class SingletonScheduler(Scheduler):
             entry = read_entry(self.app, name, fields)
             self.timings[name] = timing_of(self.app, entry, self._extension.settings)
         except EntryError as error:
-            self._extension.events.emit(happened.EntrySetAside(str(name), str(error)))
+            self._extension.events.emit(happened.EntrySetAside.because(str(name), error))
         else:
             self.schedule[name] = entry
 

@@ -42,6 +42,7 @@ key               type     holds
 ``took_asked:R``  string   what replica R claimed of requests with its last one
 ``alerts``        hash     open alert -> what it says; ``""`` -> who is on duty
 ``wake``          channel  told of each change of stored entries
+``never``         none     never there (see ``lua/whole.lua``)
 ================  =======  ======================================================
 
 An entry is in ``due`` or in ``held`` or in neither (its rule has ended, or the
@@ -111,6 +112,10 @@ class Keys:
     @property
     def alerts(self) -> str:
         return self._of("alerts")
+
+    @property
+    def never(self) -> str:
+        return self._of("never")
 
     def history_of(self, entry: str) -> str:
         return f"{self.history}:of:{entry_subject(entry)}"
