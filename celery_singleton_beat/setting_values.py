@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,6 +17,10 @@ from celery_singleton_beat.errors import ConfigurationError
 
 DAY_MS = 86_400_000
 LONGEST_MS = 3650 * DAY_MS
+
+_COUNTABLE = 1 << 53
+_LONGEST_SHOWN = 200
+_LONGEST_TYPO = 100
 
 _BOOLS = {"1": True, "true": True, "yes": True, "on": True}
 _BOOLS |= {"0": False, "false": False, "no": False, "off": False}
@@ -74,8 +77,10 @@ class Seconds:
             raise ConfigurationError(
                 f"{name} must be a number of seconds or a timedelta, not {_described(value)}"
             )
-        if not math.isfinite(seconds):
-            raise ConfigurationError(f"{name} ({seconds}) must be a finite number of seconds")
+        if not is_countable(seconds):
+            raise ConfigurationError(
+                f"{name} ({shortened(seconds)}) must be a finite number of seconds"
+            )
         milliseconds = round(seconds * 1000)
         if not isinstance(value, timedelta) and milliseconds > self.bare_at_most_ms:
             raise ConfigurationError(
@@ -194,7 +199,7 @@ class Options:
     def parse(self, text: str, name: str) -> object:
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ConfigurationError(f"{name} must be a JSON object") from None
 
 
@@ -209,9 +214,24 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     Names are given without their common prefix, which would make all of them resemble it.
     """
     names = sorted(known)
-    if close := difflib.get_close_matches(name, names, n=1, cutoff=0.7):
+    if len(name) <= _LONGEST_TYPO and (
+        close := difflib.get_close_matches(name, names, n=1, cutoff=0.7)
+    ):
         return f": did you mean {prefix}{close[0]}?"
     return f". There are: {', '.join(prefix + known_name for known_name in names)}"
+
+
+def is_countable(number: float) -> bool:
+    """Whether a number can be reckoned with: neither infinite nor of thousands of digits."""
+    return -_COUNTABLE < number < _COUNTABLE
+
+
+def shortened(value: object) -> str:
+    """A value as a text that has its place in an error: what is too long for one is cut."""
+    if isinstance(value, int) and not is_countable(value):
+        return f"a number of {value.bit_length()} bits"
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def written(number: float) -> str:

@@ -11,11 +11,11 @@ from celery import states
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.adapters import check_ins
+from celery_singleton_beat.adapters.in_hand import RunInHand, run_in_hand
 from celery_singleton_beat.engine.board import Stage
 from celery_singleton_beat.protocol.run import Outcome
 
 if TYPE_CHECKING:
-    from celery_singleton_beat.adapters.in_hand import RunInHand
     from celery_singleton_beat.adapters.task import SingletonTask
 
 # States of a body's end of which Celery sends no signal, apart from the one that all ends have.
@@ -24,7 +24,7 @@ _UNTOLD: Final = frozenset({states.IGNORED, states.REJECTED})
 
 def end_run(sender: Any = None, state: str | None = None, retval: Any = None, **_: Any) -> None:
     """Finish the run whose body just ended, whatever way it ended (``task_postrun``)."""
-    run: RunInHand | None = vars(sender.request).get("singleton_run")
+    run = run_in_hand(vars(sender.request))
     if run is None:
         return
     outcome = _outcome(state, retval)

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from celery_singleton_beat.adapters.redelivery import Redelivery
+from celery_singleton_beat.adapters.requirements import check_requirements
 from celery_singleton_beat.engine.board import Board
 from celery_singleton_beat.engine.guard import Guard
 from celery_singleton_beat.engine.heartbeat import Heartbeat
@@ -79,8 +80,9 @@ class Extension:
         """The app's settings, checked.
 
         Raises:
-            ConfigurationError: one of them is wrong.
+            ConfigurationError: one of them is wrong, or what is installed is too old.
         """
+        check_requirements()
         return Settings.read(self._app.conf, os.environ)
 
     @cached_property

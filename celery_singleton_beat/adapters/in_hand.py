@@ -13,6 +13,8 @@ from celery.exceptions import Reject
 from celery_singleton_beat.adapters.ticket import FIELD, from_ticket, new_attempt
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from celery import Task
     from celery.app.task import Context
 
@@ -76,6 +78,12 @@ def take_in_hand(
         msg = "too many runs are open in one process"
         raise Reject(msg, requeue=True)
     return RunInHand(attempt, extension, heartbeat, index, is_own=True)
+
+
+def run_in_hand(request: Mapping[str, Any]) -> RunInHand | None:
+    """Tell what run a request has in hand. A header of that name is none: anybody can write one."""
+    found = request.get("singleton_run")
+    return found if isinstance(found, RunInHand) else None
 
 
 def _moment(at_ms: int) -> datetime:

@@ -69,6 +69,8 @@ class SingletonScheduler(Scheduler):
     """
 
     Entry = SingletonEntry
+    # RedBeat asks every scheduler for it where it is installed still and imported, as by Sentry.
+    lock_key = None
     max_interval = POLL_SECONDS
 
     def __init__(self, app: Celery, *args: Any, **kwargs: Any) -> None:
@@ -106,7 +108,7 @@ class SingletonScheduler(Scheduler):
             entry = read_entry(self.app, name, fields)
             self.timings[name] = timing_of(self.app, entry, self._extension.settings)
         except EntryError as error:
-            self._extension.events.emit(happened.EntrySetAside(str(name), str(error)))
+            self._extension.events.emit(happened.EntrySetAside.because(str(name), error))
         else:
             self.schedule[name] = entry
 

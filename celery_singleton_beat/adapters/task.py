@@ -15,7 +15,7 @@ from celery.exceptions import Retry
 from celery_singleton_beat.adapters.beginning import begin_run
 from celery_singleton_beat.adapters.ending import end_run, finish_run
 from celery_singleton_beat.adapters.extension import extension_of
-from celery_singleton_beat.adapters.in_hand import RunInHand, TaskOccurrence
+from celery_singleton_beat.adapters.in_hand import RunInHand, TaskOccurrence, run_in_hand
 from celery_singleton_beat.adapters.options import TaskOptions, read_options
 from celery_singleton_beat.adapters.ticket import is_singleton, occurrence_of
 from celery_singleton_beat.adapters.worker import wire
@@ -115,7 +115,7 @@ class SingletonTask(Task):
     def occurrence(self) -> TaskOccurrence | None:
         """The occurrence this run stands for; None when no timetable asked for it."""
         request = vars(self.request)
-        if request.get("singleton_run") is None:
+        if run_in_hand(request) is None:
             return None
         occurrence = occurrence_of(request)
         return TaskOccurrence(occurrence) if occurrence else None
@@ -128,12 +128,12 @@ class SingletonTask(Task):
 
     @property
     def _run_in_hand(self) -> RunInHand | None:
-        return vars(self.request).get("singleton_run")
+        return run_in_hand(vars(self.request))
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Begin the run under its lease, or do not begin it."""
         request = self.request
-        if request.called_directly or request.is_eager or "singleton_run" in vars(request):
+        if request.called_directly or request.is_eager or run_in_hand(vars(request)):
             return
         if is_singleton(self):
             begin_run(self, request, args, kwargs)

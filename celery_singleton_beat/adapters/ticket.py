@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from celery_singleton_beat.adapters.options import lock_key_of
+from celery_singleton_beat.protocol.key_text import bounded
 from celery_singleton_beat.protocol.occurrence import HEADER, Occurrence
 from celery_singleton_beat.protocol.run import Attempt
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FIELD: Final = "singleton_ticket"
+
+_MOST_RETRIES: Final = 1 << 31
 
 
 def new_attempt(
@@ -62,11 +65,11 @@ def attempt_of(
 ) -> Attempt:
     """Name an attempt at a lock key; an occurrence may bring a window of its own."""
     return Attempt(
-        run=str(request["id"]),
+        run=bounded(str(request["id"])),
         holder=os.urandom(16).hex(),
         key=key,
         ttl_ms=ttl_ms,
-        attempt=request.get("retries") or 0,
+        attempt=_retries(request.get("retries")),
         window_ms=(occurrence and occurrence.window_ms) or window_ms,
         not_after_ms=occurrence.not_after_ms if occurrence else 0,
         owner=str(request.get("hostname") or ""),
@@ -75,6 +78,13 @@ def attempt_of(
         is_awaited=occurrence.is_awaited if occurrence else False,
         **asked_for,
     )
+
+
+def _retries(header: object) -> int:
+    """Read how many attempts there were before; whoever sent the message may say anything."""
+    if not isinstance(header, int) or isinstance(header, bool):
+        return 0
+    return header if 0 <= header < _MOST_RETRIES else 0
 
 
 def occurrence_of(request: Mapping[str, Any]) -> Occurrence | None:

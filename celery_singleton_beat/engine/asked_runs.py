@@ -12,6 +12,7 @@ from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.claiming import UNUSABLE_MS, Claiming
 from celery_singleton_beat.engine.outbound import Outbound
 from celery_singleton_beat.engine.replica import Replica
+from celery_singleton_beat.engine.stored_entries import entry_of
 from celery_singleton_beat.engine.work import Work
 from celery_singleton_beat.errors import EntryError
 from celery_singleton_beat.protocol.asked import MOST_AT_ONCE
@@ -60,7 +61,7 @@ class AskedRuns(Claiming):
             try:
                 entry, timing = self._read(claim)
             except EntryError as error:
-                self._events.emit(happened.EntrySetAside(claim.ask.entry, str(error)))
+                self._events.emit(happened.EntrySetAside.because(claim.ask.entry, error))
                 self._settling.settle([_left(claim, answer.now_ms)])
             else:
                 yield Work.of_asked(claim, entry, timing, answer.now_ms)
@@ -72,7 +73,7 @@ class AskedRuns(Claiming):
         if name in self._timings:
             msg = f"beat_schedule has an entry {name!r} too: give one of them another name"
             raise EntryError(msg)
-        entry = Entry.from_json(claim.card.definition)
+        entry = entry_of(name, claim.card)
         return entry, self._timing_of(entry)
 
 

@@ -13,9 +13,10 @@ from celery_singleton_beat.engine.claiming import UNUSABLE_MS, Claiming
 from celery_singleton_beat.engine.outbound import Outbound
 from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.engine.work import Work
-from celery_singleton_beat.errors import EntryError
+from celery_singleton_beat.errors import EntryError, UnreadableEntry
 from celery_singleton_beat.protocol.claim import Settlement
 from celery_singleton_beat.protocol.definition import Entry
+from celery_singleton_beat.protocol.stored import Card
 from celery_singleton_beat.store.timetable_port import StoredAnswer, StoredClaim, StoredRequest
 
 
@@ -38,9 +39,9 @@ class StoredEntries(Claiming):
         for name, kept in zip(names, self._store.kept(names), strict=True):
             if kept is not None and kept.card.is_on:
                 try:
-                    found[name] = Entry.from_json(kept.card.definition), kept.card.revision
+                    found[name] = entry_of(name, kept.card), kept.card.revision
                 except EntryError as error:
-                    self._events.emit(happened.EntrySetAside(name, str(error)))
+                    self._events.emit(happened.EntrySetAside.because(name, error))
         return found
 
     def _claim(self, request_id: str) -> StoredAnswer:
@@ -51,6 +52,8 @@ class StoredEntries(Claiming):
         )
         if answer.found_again:
             self._events.emit(happened.EntriesFoundAgain(answer.found_again))
+        for tenant in answer.foreign:
+            self._events.emit(happened.EntrySetAside.all_of(tenant))
         return answer
 
     def _is_full(self, answer: StoredAnswer) -> bool:
@@ -62,7 +65,7 @@ class StoredEntries(Claiming):
                 entry = self._read(claim)
                 timing = self._timing_of(entry)
             except EntryError as error:
-                self._events.emit(happened.EntrySetAside(claim.entry, str(error)))
+                self._events.emit(happened.EntrySetAside.because(claim.entry, error))
                 self._settling.settle([_left(claim, answer.now_ms)])
             else:
                 yield Work.of_stored(claim, entry, timing, answer.now_ms)
@@ -72,7 +75,20 @@ class StoredEntries(Claiming):
             # Occurrences are known by their entry's name: one of the two would pass for the other.
             msg = f"beat_schedule has an entry {claim.entry!r} too: give one of them another name"
             raise EntryError(msg)
-        return Entry.from_json(claim.card.definition)
+        return entry_of(claim.entry, claim.card)
+
+
+def entry_of(name: str, card: Card) -> Entry:
+    """Read the definition on an entry's card.
+
+    Raises:
+        EntryError: it cannot be used, or is not of this entry and this tenant.
+    """
+    entry = Entry.from_json(card.definition)
+    if (entry.name, entry.tenant) != (name, card.tenant):
+        msg = f"its definition is of entry {entry.name!r} of tenant {entry.tenant!r}: put it again"
+        raise UnreadableEntry(msg)
+    return entry
 
 
 def _left(claim: StoredClaim, now_ms: int) -> Settlement:

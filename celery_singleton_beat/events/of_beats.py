@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from celery_singleton_beat.events.listeners import Event
+
+_LONGEST_REASON: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +144,22 @@ class EntrySetAside(Event):
     reason: str
 
     @classmethod
+    def because(cls, entry: str, error: Exception) -> EntrySetAside:
+        """Tell of an error of an entry's own; whoever wrote it may have written a book."""
+        text = str(error)
+        return cls(entry, text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…")
+
+    @classmethod
     def unreadable(cls, entry: str) -> EntrySetAside:
         """Tell that the store's record of an entry was no record."""
         reason = "the store's record of it cannot be read; it was moved away and planned anew"
         return cls(entry, reason)
+
+    @classmethod
+    def all_of(cls, tenant: str) -> EntrySetAside:
+        """Tell that a tenant's entries wait: something foreign is where their index was."""
+        reason = f"the store's key of:{tenant} holds something foreign: remove it, or put it back"
+        return cls(f"all entries of tenant {tenant!r}", reason)
 
 
 @dataclass(frozen=True, slots=True)

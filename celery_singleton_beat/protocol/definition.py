@@ -174,9 +174,16 @@ class Entry:
         return blake2b(self.to_json().encode(), digest_size=8).hexdigest()
 
     def to_json(self) -> str:
-        """The definition: canonical, compact, without what is as by default."""
+        """The definition: canonical, compact, without what is as by default.
+
+        Raises:
+            EntryError: it is too large to be stored.
+        """
         if self._text is None:
-            object.__setattr__(self, "_text", _ENCODER.encode(self.to_data()))
+            text = _ENCODER.encode(self.to_data())
+            if len(text) > values.LARGEST_DEFINITION:
+                raise EntryError(f"entry {self.name!r}: {_too_large(len(text))}")
+            object.__setattr__(self, "_text", text)
         return cast("str", self._text)
 
     def to_data(self) -> dict[str, Any]:
@@ -204,6 +211,8 @@ class Entry:
             UnreadableEntry: it is no definition.
             EntryError: it is one, and cannot be used here (an unknown zone, say).
         """
+        if len(text) > values.LARGEST_DEFINITION:
+            raise UnreadableEntry(_too_large(len(text)))
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -263,6 +272,7 @@ class Entry:
             if not isinstance(given, Mapping):
                 raise EntryError(f"{name} must be a mapping, not {type(given).__name__}")
             self._settle(name, values.payload(given, name))
+        values.check_options(self.options)
 
     def _settle_times(self) -> None:
         for name in _DURATIONS:
@@ -291,6 +301,11 @@ _FIELDS: Final[dict[str, Any]] = {
     if of.init
 }
 _REQUIRED: Final = ("name", "task", "recurrence")
+
+
+def _too_large(size: int) -> str:
+    most = values.LARGEST_DEFINITION
+    return f"a definition of {size} characters is too large to be stored: {most} at most"
 
 
 def _optional_ms(seconds: float | timedelta | None) -> int | None:

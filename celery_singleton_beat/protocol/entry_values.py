@@ -25,6 +25,8 @@ from celery_singleton_beat.setting_values import (
     Seconds,
     choice_of,
     did_you_mean,
+    is_countable,
+    shortened,
 )
 
 CatchUpWord = Literal["latest", "all", "none"]
@@ -33,6 +35,7 @@ DeliveryWord = Literal["at_least_once", "at_most_once"]
 
 LONGEST_NAME: Final = 200
 LONGEST_TEXT: Final = 2000
+LARGEST_DEFINITION: Final = 1_000_000
 
 KINDS: Final[dict[str, Kind]] = {
     "catch_up": choice_of(CatchUpWord),
@@ -42,6 +45,21 @@ KINDS: Final[dict[str, Kind]] = {
     "max_runs": Int(1),
     "enabled": Bool(),
 }
+
+_NOT_OPTIONS: Final = frozenset(
+    {
+        *("task_id", "root_id", "parent_id", "group_id", "group_index", "chord", "retries"),
+        *("producer", "publisher", "connection", "router", "route_name", "task_type"),
+        *("reply_to", "correlation_id", "add_to_parent", "replaced_task_nesting"),
+    }
+)
+_NOT_HEADERS: Final = frozenset(
+    {
+        *("lang", "task", "id", "root_id", "parent_id", "group", "group_index", "retries", "meth"),
+        *("eta", "expires", "timelimit", "origin", "shadow", "ignore_result", "argsrepr"),
+        *("kwargsrepr", "replaced_task_nesting", "stamps", "stamped_headers"),
+    }
+)
 
 _SECONDS: Final = Seconds()
 _LARGEST_NUMBER: Final = 10**4000
@@ -129,10 +147,10 @@ def read_version(data: Mapping[str, Any], known: int) -> dict[str, Any]:
     given = dict(data)
     version = given.pop("version", known)
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise UnreadableEntry(f"entry {given.get('name')!r} has no known version: {version!r}")
+        raise UnreadableEntry(f"{_named(given)} has no known version: {shortened(version)}")
     if version > known:
         raise EntryTooNew(
-            f"entry {given.get('name')!r} is of version {version}, and this release reads "
+            f"{_named(given)} is of version {shortened(version)}, and this release reads "
             f"{known}: update it"
         )
     return given
@@ -146,22 +164,26 @@ def check_fields(
     Raises:
         UnreadableEntry: it has others, or too few.
     """
-    what = f"entry {given.get('name')!r}"
+    what = _named(given)
     for name in given:
         if name not in known:
             hint = did_you_mean(str(name), known)
-            raise UnreadableEntry(f"{what} has an unknown field {name!r}{hint}")
+            raise UnreadableEntry(f"{what} has an unknown field {shortened(repr(name))}{hint}")
     for name in required:
         if given.get(name) is None:
             raise UnreadableEntry(f"{what} needs a {name!r}")
 
 
+def _named(given: Mapping[str, Any]) -> str:
+    return f"entry {shortened(repr(given.get('name')))}"
+
+
 def read_duration(data: object, what: str) -> object:
     """A duration of a stored definition, which was checked when it was given."""
-    if isinstance(data, int | float) and not isinstance(data, bool) and math.isfinite(data):
+    if isinstance(data, int | float) and not isinstance(data, bool) and is_countable(data):
         with suppress(OverflowError):
             return timedelta(seconds=data) if abs(data) * 1000 > DAY_MS else data
-    raise UnreadableEntry(f"{what} must be seconds, not {data!r}")
+    raise UnreadableEntry(f"{what} must be seconds, not {shortened(data)}")
 
 
 def moment(given: object, what: str) -> datetime:
@@ -177,6 +199,30 @@ def read_moment(data: str, what: str) -> datetime:
         raise UnreadableEntry(
             f"{what} must be written as 2026-01-31T09:00:00+00:00, not {data!r}"
         ) from None
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Let options say where and how a message is sent, and not that it is another one.
+
+    A definition may come from a tenant: a message under the id of somebody else's run, in
+    somebody else's chord or for another task than is shown would reach beyond its own entry.
+
+    Raises:
+        EntryError: the text names the option or the header.
+    """
+    for name in options:
+        if name in _NOT_OPTIONS:
+            raise EntryError(f"options may not hold {name!r}: it is set for each message by itself")
+    headers = options.get("headers")
+    if not headers:
+        return
+    if not isinstance(headers, Mapping):
+        raise EntryError(f"options['headers'] must be a mapping, not {type(headers).__name__}")
+    for name in headers:
+        if name in _NOT_HEADERS or name.startswith("singleton_"):
+            raise EntryError(
+                f"options['headers'] may not hold {name!r}: it is set for each message by itself"
+            )
 
 
 def payload(value: Any, what: str) -> Any:

@@ -67,7 +67,8 @@ def report(
     members = {
         name: member
         for name, member in fleet.members.items()
-        if clock_ms - member.last_ms <= timeout_ms
+        # One heard of in times to come is of a clock that was lost, and may be dead as well.
+        if 0 <= clock_ms - member.last_ms <= timeout_ms
     }
     alive = {member.digest for member in members.values()}
     numbers = {known: number for known, number in fleet.numbers.items() if known in alive}

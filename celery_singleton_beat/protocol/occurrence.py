@@ -10,6 +10,10 @@ from uuid import UUID
 
 HEADER: Final = "singleton_occurrence"
 
+_LONGEST_NAME: Final = 1000
+_FIRST_MS: Final = -62_135_596_800_000  # 0001-01-01
+_LAST_MS: Final = 253_402_300_799_999  # 9999-12-31
+
 NAMESPACE: Final = UUID("6f0c6a5e-7d0b-5c1e-9d0e-2f6f1b0c5b0e")
 
 
@@ -72,14 +76,14 @@ class Occurrence:
         if not isinstance(header, Mapping):
             return None
         entry, cause = header.get("entry"), header.get("cause", "")
-        if not isinstance(entry, str) or not isinstance(cause, str):
+        if not (_is_name(entry) and _is_name(cause)):
             return None
         scheduled_ms, previous_ms = header.get("scheduled_ms"), header.get("previous_ms")
         not_after_ms, window_ms = header.get("not_after_ms", 0), header.get("window_ms", 0)
-        if not (_is_time(scheduled_ms) and _is_time(not_after_ms) and _is_time(window_ms)):
+        if not (_is_moment(scheduled_ms) and _is_number(not_after_ms) and _is_number(window_ms)):
             return None
         revision = header.get("revision", 0)
-        if not _is_time(revision) or not (previous_ms is None or _is_time(previous_ms)):
+        if not _is_number(revision) or not (previous_ms is None or _is_moment(previous_ms)):
             return None
         is_awaited = header.get("awaited") is True
         return cls(
@@ -94,5 +98,14 @@ class Occurrence:
         )
 
 
-def _is_time(value: object) -> TypeGuard[int]:
+def _is_name(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= _LONGEST_NAME
+
+
+def _is_number(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 52
+
+
+def _is_moment(value: object) -> TypeGuard[int]:
+    """Tell whether a number is a time that a datetime can say: tasks are told one."""
+    return _is_number(value) and _FIRST_MS <= value <= _LAST_MS

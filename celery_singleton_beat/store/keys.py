@@ -79,7 +79,6 @@ class Keys:
         self.counted = self._of("history:counted")
         self.queued = self._of("queued")
         self.wake = self._of("wake")
-        self.alerts = self._of("alerts")
         self.turns = self._of("turns")
         self.cards = self._of("cards")
         self.asked = self._of("asked")
@@ -109,6 +108,10 @@ class Keys:
             *(self.cards, self._of("tenants"), self.turns, self.asked, self.asked_config),
             *(self.locks, self.awaited, self.queued, self.crashable),
         )
+
+    @property
+    def alerts(self) -> str:
+        return self._of("alerts")
 
     @property
     def never(self) -> str:

@@ -51,10 +51,14 @@ def _split(url: str) -> list[str]:
 
 
 def _without_secrets(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or ""
+    except ValueError:  # they cannot be read, and a password may stand anywhere
+        return f"{url.partition('://')[0][:20]}://…"
     if parts.scheme == "unix":
         return f"unix://{parts.path}"
-    return f"{parts.scheme}://{parts.hostname or ''}:{parts.port or ''}{parts.path}"
+    return f"{parts.scheme}://{host}:{port}{parts.path}"
 
 
 def _cluster_pool(url: str, options: dict[str, Any], key: str) -> Any:

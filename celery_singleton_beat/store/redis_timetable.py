@@ -32,7 +32,7 @@ class RedisTimetable(Settlers):
             (*keys.timetable, keys.took(request.replica)),
             (request.request_id, request.limit, request.hold_ms, request.per_minute),
         )
-        now_ms, next_ms, found_again, claims, *unreadable = answer
+        now_ms, next_ms, found_again, claims, foreign, *unreadable = answer
         found = claims or []
         return StoredAnswer(
             int(now_ms),
@@ -43,6 +43,7 @@ class RedisTimetable(Settlers):
             int(next_ms) if next_ms else None,
             tuple(unreadable),
             int(found_again),
+            tuple(foreign),
         )
 
     def settle_stored(self, settlements: Sequence[Settlement]) -> list[Settled]:

@@ -50,7 +50,8 @@ class StoredAnswer:
     ``unreadable`` names entries of which a record could not be read: it was moved
     away; with a definition that can be read the entry is planned anew.
     ``found_again`` is how many entries an index had lost, by eviction or by hand,
-    and has again.
+    and has again. ``foreign`` names tenants of whose entries nothing can be claimed,
+    because something that is none of ours is where their index was.
     """
 
     now_ms: int
@@ -58,6 +59,7 @@ class StoredAnswer:
     next_ms: int | None = None
     unreadable: tuple[str, ...] = ()
     found_again: int = 0
+    foreign: tuple[str, ...] = ()
 
 
 class Kept(NamedTuple):

@@ -281,3 +281,44 @@ def test_the_only_entry_is_found_again(it: StoreUnderTest, client: Any) -> None:
     evict(client, "turns")
 
     assert all_claimed(it) == ["c"]
+
+
+@pytest.mark.parametrize("cure", ["removed", "put back"])
+def test_a_foreign_index_of_one_tenant_keeps_only_its_own_entries_waiting(
+    it: StoreUnderTest, client: Any, cure: str
+) -> None:
+    """F13: each minute it is said whose they are; when the key is well they are found again."""
+    it.put("held", START_MS, tenant="t")
+    (held,) = it.take().claims
+    kept = client.zrange(f"{PREFIX}:of:t", 0, -1, withscores=True)
+    client.delete(f"{PREFIX}:of:t")
+    client.set(f"{PREFIX}:of:t", "foreign")
+    it.clock.advance(1000)
+
+    first = it.take()
+    assert ([claim.entry for claim in first.claims], first.foreign) == (["c"], ("t",))
+    assert it.settle_stored(held) is Settled.CONFIRMED
+    assert it.put("d", LATER_MS + 1, tenant="t").verdict is Stored.ADDED
+    assert it.settle_stored(first.claims[0], by_ms=120_000) is Settled.CONFIRMED
+    assert it.take().foreign == ()
+
+    client.delete(f"{PREFIX}:of:t")
+    if cure == "put back":
+        client.zadd(f"{PREFIX}:of:t", dict(kept))
+    it.clock.advance(60_000)
+
+    assert sorted(all_claimed(it)) == ["a", "b", "c", "d", "held"]
+    assert it.store.tenants(["t"]) == [Tenant(4)]
+
+
+def test_an_entry_that_shall_never_be_looked_at_is_mended_when_it_is_put_again(
+    it: StoreUnderTest, client: Any
+) -> None:
+    """As any reconciliation does; nothing is written of what is as it was put."""
+    client.zadd(f"{PREFIX}:of:t", {"a": float("inf")})
+    it.clock.advance(1000)
+    assert sorted(it.taken()) == ["b", "c"]
+
+    assert it.put("a", LATER_MS, tenant="t", source="crm").verdict is Stored.UNCHANGED
+
+    assert it.taken() == ["a"]

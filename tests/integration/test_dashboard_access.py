@@ -25,6 +25,7 @@ PAGES = (
     "/tenants",
     "/statistics",
     "/history",
+    "/doctor",
 )
 POLICY = {
     "default-src 'none'",

@@ -7,7 +7,6 @@ recurrences, so a million entries hold a few hundred of them.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -28,6 +27,7 @@ from celery_singleton_beat.protocol.recurrences.rrule_text import RRuleParts, re
 from celery_singleton_beat.protocol.recurrences.solar import Solar
 from celery_singleton_beat.protocol.recurrences.wallclock import WallClock, wall_clock
 from celery_singleton_beat.protocol.recurrences.zones import zone_of
+from celery_singleton_beat.setting_values import is_countable, shortened
 
 LONGEST_MS: Final = 100 * 366 * 86_400_000
 
@@ -199,8 +199,10 @@ def interval_spec(seconds: object, *, relative: bool = False) -> IntervalSpec:
         seconds = seconds.total_seconds()
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise RecurrenceError(f"an interval must be seconds or a timedelta, not {seconds!r}")
-    if not math.isfinite(seconds) or abs(seconds) > LONGEST_MS:
-        raise RecurrenceError(f"an interval of {seconds} seconds is too long to be computed")
+    if not is_countable(seconds) or abs(seconds) > LONGEST_MS:
+        raise RecurrenceError(
+            f"an interval of {shortened(seconds)} seconds is too long to be computed"
+        )
     return _interval_spec(round(seconds * 1000), relative)
 
 

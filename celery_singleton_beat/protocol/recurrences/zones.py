@@ -7,6 +7,9 @@ from datetime import tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
 from celery_singleton_beat.errors import EntryError
+from celery_singleton_beat.setting_values import shortened
+
+_LONGEST_TYPO = 100
 
 
 def zone_of(zone: object, entry_name: str) -> tzinfo:
@@ -27,12 +30,14 @@ def zone_of(zone: object, entry_name: str) -> tzinfo:
         return ZoneInfo(zone)
     except (KeyError, ValueError, OSError) as exc:
         raise EntryError(
-            f"entry {entry_name!r}: unknown time zone {zone!r}; {_way_out(zone)}"
+            f"entry {entry_name!r}: unknown time zone {shortened(repr(zone))}; {_way_out(zone)}"
         ) from exc
 
 
 def _way_out(zone: str) -> str:
     names = sorted(available_timezones())
+    if len(zone) > _LONGEST_TYPO:
+        return f"a name has {_LONGEST_TYPO} characters at most"
     if not names:
         return "this host has no time zone database: pip install tzdata"
     folded: dict[str, str] = {}

@@ -52,7 +52,7 @@ for i = 1, 8 do texts[i] = int(ask[i]) end
 redis.call('HSET', ASKS, request, join(unpack(texts, 1, 8)) .. '|' .. ask[9] .. '|' .. entry)
 redis.call('HSET', ASKED_SLOTS, request, slot_text({ask[3], now, 0, 0, 0, 0, -1, ''}))
 redis.call('ZADD', index_of(ask), int(now), request)
-redis.call('ZADD', ASKED_OF .. entry, int(now), request)
+redis.pcall('ZADD', ASKED_OF .. entry, int(now), request)
 tell(ASK_HISTORY, ARGV[7], 'asked', entry, from, '', '0', ask[9], request)
 redis.pcall('PUBLISH', ARGV[6], '')
 return answer('ASKED', from)

@@ -21,7 +21,7 @@ end
 -- Nothing of a request that is over is looked at again; that it was there is known for a day.
 local function close(request, ask)
   redis.call('ZREM', index_of(ask), request)
-  redis.call('ZREM', ASKED_OF .. ask[10], request)
+  redis.pcall('ZREM', ASKED_OF .. ask[10], request)
   redis.call('ZADD', ASKED_OVER, int(now + ASK_KEPT), request)
 end
 
@@ -32,7 +32,7 @@ local function drop(request, ask, kind, by, limit)
 end
 
 local function drop_all_of(entry, limit)
-  for _, request in ipairs(redis.call('ZRANGE', ASKED_OF .. entry, 0, -1)) do
+  for _, request in ipairs(redis.pcall('ZRANGE', ASKED_OF .. entry, 0, -1)) do
     local ask = read_ask(redis.call('HGET', ASKS, request))
     if ask and ask[2] == 0 then drop(request, ask, 'dropped', '', limit) end
   end

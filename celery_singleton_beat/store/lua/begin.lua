@@ -44,7 +44,7 @@ if not run then
     note('refused')
     return answer('REFUSED')
   end
-  local least = revision > 0 and tonumber(redis.call('GET', KEYS[12]) or '')
+  local least = revision > 0 and counter(redis.call('GET', KEYS[12]))
   if least and revision < least then
     close('cancelled')
     return answer('CANCELLED')

@@ -6,10 +6,10 @@
 local NOTICE = 3000
 local answer = {epoch}
 for i = 6, #ARGV do
-  local run = split(redis.call('GET', KEYS[i - 2]), 9)
+  local run = split(redis.pcall('GET', KEYS[i - 2]), 9)
   local is_busy
   if run then
-    local is_alive = tonumber(run[5]) + NOTICE > now
+    local is_alive = (whole(run[5]) or 0) + NOTICE > now
     is_busy = run[1] ~= 'done' and (is_alive or redis.call('HGET', KEYS[3], ARGV[i]))
   else
     is_busy = (tonumber(redis.call('ZSCORE', KEYS[2], ARGV[i]) or '') or 0) > now

@@ -2,6 +2,6 @@
 -- KEYS 1 meta, 2 cancelled
 -- ARGV 6 revision, 7 for how long (ms)
 -- Answer: {epoch}
-local least = math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[6]))
+local least = math.max(counter(redis.call('GET', KEYS[2])), tonumber(ARGV[6]))
 redis.call('SET', KEYS[2], int(least), 'PX', ARGV[7])
 return cjson.encode({epoch})

@@ -15,31 +15,32 @@ expect({KEYS[4], KEYS[5], KEYS[9], KEYS[10], KEYS[11], KEYS[13], KEYS[14]},
 
 local fleet = redis.call('HMGET', KEYS[1], 'clock', 'reported', 'number', 'governor', 'adopted',
                          'idle', 'paused', 'resumed', 'sweep')
-local step = math.min(math.max(now - (tonumber(fleet[2]) or 0), 0), MAX_STEP)
-local time = (tonumber(fleet[1]) or 0) + step
-local last_number = tonumber(fleet[3]) or 0
+local step = math.min(math.max(now - (whole(fleet[2]) or 0), 0), MAX_STEP)
+local time = counter(fleet[1]) + step
+local last_number = counter(fleet[3])
 
 local members, gone, alive = {}, {}, {}
 local heard = redis.call('HGETALL', KEYS[2])
 for i = 1, #heard, 2 do
   local fields = split(heard[i + 1], 4)
   fields = fields and all_numbers(fields, 2, 3)
-  if fields and time - fields[3] <= timeout then
+  if fields and fields[3] <= time and time - fields[3] <= timeout then
     members[heard[i]] = {fields[1], fields[2], fields[3]}
     alive[fields[1]] = true
   else
     gone[#gone + 1] = heard[i]
   end
 end
-if #gone > 0 then redis.call('HDEL', KEYS[2], unpack(gone)) end
+for _, name in ipairs(gone) do redis.call('HDEL', KEYS[2], name) end
 
 local numbers, unused = {}, {}
 local known = redis.call('HGETALL', KEYS[3])
 for i = 1, #known, 2 do
-  if alive[known[i]] then numbers[known[i]] = tonumber(known[i + 1])
+  local number = counter(known[i + 1])
+  if alive[known[i]] and number > 0 then numbers[known[i]] = number
   else unused[#unused + 1] = known[i] end
 end
-if #unused > 0 then redis.call('HDEL', KEYS[3], unpack(unused)) end
+for _, name in ipairs(unused) do redis.call('HDEL', KEYS[3], name) end
 if not numbers[digest] then
   last_number = last_number + 1
   numbers[digest] = last_number
@@ -85,7 +86,7 @@ end
 
 local function answer(standing, ...)
   return cjson.encode({epoch, int(now), standing, fleet[7] == '1' and 1 or 0,
-                       fleet[8] or '0', stored_ms(), asked_ms(standing), ...})
+                       int(whole(fleet[8]) or 0), stored_ms(), asked_ms(standing), ...})
 end
 if governor ~= digest then return answer('STANDS_BY', '', 0, 0, '') end
 if fleet[5] ~= digest then return answer('ADOPTS', '', 0, 0, '') end
@@ -105,9 +106,8 @@ end
 
 -- The same request once more: what it took and still holds.
 local function repeated()
-  local last = redis.call('GET', KEYS[8])
-  if not last then return false end
-  local fields = split(last, 3)
+  -- What is foreign here is overwritten by what is claimed next.
+  local fields = split(redis.pcall('GET', KEYS[8]), 3)
   if not fields or fields[1] ~= request then return false end
   local from, names = tonumber(fields[2]), cjson.decode(fields[3])
   local texts = redis.call('HMGET', KEYS[6], unpack(names))

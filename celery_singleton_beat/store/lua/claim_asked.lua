@@ -31,7 +31,8 @@ end
 
 -- The same request once more: what it took and still holds, unless it was stopped meanwhile.
 local function repeated()
-  local last = split(redis.call('GET', KEYS[17]), 3)
+  -- What is foreign here is overwritten by what is claimed next.
+  local last = split(redis.pcall('GET', KEYS[17]), 3)
   if not last or last[1] ~= asked_by then return false end
   local first, took = tonumber(last[2]), cjson.decode(last[3])
   for _, one in ipairs(took) do

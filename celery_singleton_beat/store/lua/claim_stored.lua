@@ -3,14 +3,15 @@
 -- KEYS 9 took
 -- ARGV 6 request id, 7 limit, 8 hold ms, 9 default max per minute
 -- Answer: {epoch, now, next ms or '', how many were found again, claims ('' for none): {entry,
---   slot, card, resumed ms, entry …}, then unreadable entries …}
+--   slot, card, resumed ms, entry …}, tenants whose index is something foreign ('' for none), then
+--   unreadable entries …}
 local MOST, PAGE = 1000, 200
 local request, limit, hold, per_minute = ARGV[6], math.min(tonumber(ARGV[7]), MOST),
   tonumber(ARGV[8]), tonumber(ARGV[9])
 local system = redis.call('HMGET', KEYS[1], 'paused', 'resumed')
-if system[1] == '1' then return cjson.encode({epoch, int(now), '', 0, ''}) end
-local resumed = tonumber(system[2] or '0')
-local claims, unreadable, taken = {}, {}, {}
+if system[1] == '1' then return cjson.encode({epoch, int(now), '', 0, '', ''}) end
+local resumed = whole(system[2]) or 0
+local claims, unreadable, foreign, taken = {}, {}, {}, {}
 local from = next_fence()
 
 local function give(entry, slot, text, card, card_text_)
@@ -20,7 +21,8 @@ end
 
 -- The same request once more: what it took and still holds, unless it was stopped meanwhile.
 local function repeated()
-  local last = split(redis.call('GET', KEYS[9]), 3)
+  -- What is foreign here is overwritten by what is claimed next.
+  local last = split(redis.pcall('GET', KEYS[9]), 3)
   if not last or last[1] ~= request then return false end
   local first, names = tonumber(last[2]), cjson.decode(last[3])
   local slots = redis.call('HMGET', STORED, unpack(names))
@@ -42,7 +44,7 @@ local function set_aside(entry, text)
 end
 
 local function leave_index(name, entry)
-  redis.call('ZREM', OF .. name, entry)
+  index_of_tenant(name, 'ZREM', entry)
   tenant_of(name)[1] = tenant_of(name)[1] - 1
   save_tenant(name)
   touched[name] = true
@@ -57,7 +59,7 @@ local function is_amiss(name, entry, card, card_text_, text)
   end
   local slot, is_fresh = slot_of(entry, text)
   if is_fresh then unreadable[#unreadable + 1] = entry end
-  if card[6] ~= name then redis.call('ZREM', OF .. name, entry) end
+  if card[6] ~= name then index_of_tenant(name, 'ZREM', entry) end
   local is_off = card[4] == 0 or card[5] == 1 or slot[4] > now
   if is_off or is_fresh or card[6] ~= name then
     look_at(entry, card, slot)
@@ -66,8 +68,9 @@ local function is_amiss(name, entry, card, card_text_, text)
 end
 
 local function take(name, share)
-  local entries = redis.call('ZRANGEBYSCORE', OF .. name, '-inf', int(now), 'LIMIT', 0, share)
-  if #entries == 0 then return 0 end
+  local entries = index_of_tenant(name, 'ZRANGEBYSCORE', '-inf', int(now), 'LIMIT', 0, share)
+  if not entries then foreign[#foreign + 1] = name end
+  if not entries or #entries == 0 then return 0 end
   local slots = redis.call('HMGET', STORED, unpack(entries))
   local cards = redis.call('HMGET', CARDS, unpack(entries))
   local records, scores, count = {}, {}, 0
@@ -87,7 +90,7 @@ local function take(name, share)
   end
   if count > 0 then
     redis.call('HSET', STORED, unpack(records))
-    redis.call('ZADD', OF .. name, unpack(scores))
+    index_of_tenant(name, 'ZADD', unpack(scores))
   end
   return count
 end
@@ -132,13 +135,8 @@ local function sweep(cursor)
     if not card then
       set_aside(entry, page[2][i + 1])
     else
-      if not redis.call('ZSCORE', OF .. card[6], entry) then
-        look_at(entry, card, (slot_of(entry, redis.call('HGET', STORED, entry))))
-        tenant_of(card[6])[1] = tenant_of(card[6])[1] + 1
-        save_tenant(card[6])
-        found = found + 1
-      end
-      if card[7] ~= '' then redis.call('ZADD', SOURCE .. card[7], 'NX', 0, entry) end
+      if mend(entry, card) then found = found + 1 end
+      if card[7] ~= '' then redis.pcall('ZADD', SOURCE .. card[7], 'NX', 0, entry) end
       touched[card[6]] = true
     end
   end
@@ -155,4 +153,5 @@ give_turns()
 local next_turn = redis.call('ZRANGE', TURNS, 0, 0, 'WITHSCORES')[2] or 'inf'
 if redis.call('HGET', KEYS[1], 'sweep') then next_turn = now end
 return cjson.encode({epoch, int(now), next_turn ~= 'inf' and int(tonumber(next_turn)) or '', found,
-                     #claims > 0 and claims or '', unpack(unreadable)})
+                     #claims > 0 and claims or '', #foreign > 0 and foreign or '',
+                     unpack(unreadable)})

@@ -4,6 +4,7 @@
 -- ARGV 6 history limits, then per ending: the attempt (lease), outcome, wait ms
 -- Answer: {epoch, verdict …}
 local answer = {epoch}
+get = redis.pcall
 for i = 1, (#KEYS - 5) / 2 do
   local at, run_key, lock_key = 14 * i - 7, KEYS[2 * i + 4], KEYS[2 * i + 5]
   local attempt, id = tonumber(ARGV[at + 1]), ARGV[at + 7]

@@ -9,8 +9,12 @@
 --   retries (0/1).
 local GRACE, NOTICE = 3600000, 3000
 
+-- A step that is of one run says what is foreign under its keys. One that is of many takes it for
+-- no record, and sees to the others.
+local get = redis.call
+
 local function read_run(key)
-  local run = split(redis.call('GET', key), 9)
+  local run = split(get('GET', key), 9)
   run = run and all_numbers(run, 4, 7) and all_numbers(run, 9, 9)
   if run and run[6] > now then
     run[2] = tonumber(run[2]) or 0
@@ -33,7 +37,7 @@ local function lock_of(text)
 end
 
 local function read_lock(key)
-  return lock_of(redis.call('GET', key))
+  return lock_of(get('GET', key))
 end
 
 local function write_lock(key, index, name, lock)
@@ -101,6 +105,6 @@ end
 local function arrived(awaited, published, progress, run, entry, scheduled)
   redis.call('ZREM', awaited, run)
   redis.call('HDEL', published, run)
-  local begun = tonumber(redis.call('HGET', progress, 'b:' .. entry)) or 0
+  local begun = whole(redis.call('HGET', progress, 'b:' .. entry)) or 0
   redis.call('HSET', progress, 'b:' .. entry, int(math.max(begun, tonumber(scheduled))))
 end

@@ -6,9 +6,18 @@
 -- [4] epoch that the caller remembers ('' = none), [5] a fresh name for a new one.
 local ARGV = cjson.decode(ARGV[1])
 
--- Integers only, written with %.0f: tostring of a large number is not the number.
+-- Integers only, written with %.0f: tostring of a large number is not the number. What is beyond
+-- those that Lua can count was not written by us, and is no number to whoever is answered.
+local LARGEST = 9007199254740991
 local function int(number)
-  return string.format('%.0f', number)
+  return string.format('%.0f', math.max(math.min(LARGEST, number), -LARGEST))
+end
+
+-- Whole numbers only: Lua reads '0x1' and '1e3' too, and whoever is answered them does not.
+local function whole(text)
+  if type(text) ~= 'string' or not string.find(text, '^%-?%d+$') then return nil end
+  local number = tonumber(text)
+  return number >= -LARGEST and number <= LARGEST and number or nil
 end
 
 local function join(...)
@@ -29,11 +38,10 @@ local function split(text, count)
   return fields
 end
 
--- Whole numbers only: Lua reads '0x1' and '1e3' too, and whoever is answered them does not.
 local function all_numbers(fields, first, last)
   for i = first, last do
-    if not string.find(fields[i], '^%-?%d+$') then return nil end
-    fields[i] = tonumber(fields[i])
+    fields[i] = whole(fields[i])
+    if not fields[i] then return nil end
   end
   return fields
 end
@@ -49,16 +57,27 @@ if not meta[3] then
   meta = {ARGV[2], ARGV[3], ARGV[5], int(now), ARGV[4] ~= '' and '1' or '0', meta[6] or '0'}
   redis.call('HSET', KEYS[1], 'app', meta[1], 'schema', meta[2], 'epoch', meta[3],
              'born', meta[4], 'reborn', meta[5])
-elseif meta[1] ~= ARGV[2] then
+elseif meta[1] and meta[1] ~= ARGV[2] then
   return redis.error_reply('FOREIGN ' .. meta[1])
-elseif tonumber(meta[2]) > tonumber(ARGV[3]) then
+elseif meta[2] and (whole(meta[2]) or LARGEST) > tonumber(ARGV[3]) then
   return redis.error_reply('TOONEW ' .. meta[2])
 elseif ARGV[4] ~= '' and ARGV[4] ~= meta[3] and meta[5] ~= '1' then
   meta[5] = '1'
   redis.call('HSET', KEYS[1], 'reborn', '1')
 end
 local epoch = meta[3]
-local fence = tonumber(meta[6]) or 0
+if not meta[1] or not meta[2] then
+  redis.call('HSET', KEYS[1], 'app', ARGV[2], 'schema', ARGV[3])
+end
+meta[4] = int(whole(meta[4]) or 0)
+
+-- A counter of ours: the microseconds of its last step, or a little more. Whatever says that it
+-- comes from the next century says nothing.
+local function counter(text)
+  local number = whole(text)
+  return number and number >= 0 and number < 2 ^ 52 and number or 0
+end
+local fence = counter(meta[6])
 
 -- A foreign value under one of our keys must fail a script before its first write.
 local function expect(zsets, hashes)

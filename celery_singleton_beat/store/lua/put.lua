@@ -43,7 +43,7 @@ end
 
 local function leave_old(entry, card, asked)
   if card[6] ~= asked[6] then
-    redis.call('ZREM', OF .. card[6], entry)
+    index_of_tenant(card[6], 'ZREM', entry)
     tenant_of(card[6])[1] = tenant_of(card[6])[1] - 1
     save_tenant(card[6])
     touched[card[6]] = true
@@ -92,6 +92,8 @@ for i, asked in ipairs(ARGV[9]) do
   local at = card and int(card[1]) or '0'
   if not verdict then
     at, verdict, limit = write(asked, card), card and 'CHANGED' or 'ADDED', 0
+  elseif verdict == 'UNCHANGED' then
+    mend(asked[1], card)
   end
   local is_there = verdict == 'ADDED' or verdict == 'CHANGED' or verdict == 'UNCHANGED'
   if asked[7] ~= '' and is_there then mark(asked, card) end

@@ -14,8 +14,8 @@ for _, run in ipairs(runs) do
     redis.call('ZREM', KEYS[2], run)
     redis.call('HDEL', KEYS[3], run)
   else
-    local begun = tonumber(redis.call('HGET', KEYS[4], 'b:' .. fields[5])) or 0
-    local latest = tonumber(redis.call('HGET', KEYS[4], 'p:' .. fields[5])) or 0
+    local begun = whole(redis.call('HGET', KEYS[4], 'b:' .. fields[5])) or 0
+    local latest = whole(redis.call('HGET', KEYS[4], 'p:' .. fields[5])) or 0
     if begun > fields[1] or latest <= fields[1] then
       redis.call('ZADD', KEYS[2], int(now + tonumber(ARGV[7])), run)
       answer[#answer + 1] = run

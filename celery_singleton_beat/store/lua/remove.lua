@@ -14,8 +14,8 @@ local function erase(entry, text, card)
   redis.call('HDEL', STORED, entry)
   drop_all_of(entry, ARGV[10])
   if not card then return redis.call('HSET', ASIDE, entry, text) end
-  redis.call('ZREM', OF .. card[6], entry)
-  if card[7] ~= '' then redis.call('ZREM', SOURCE .. card[7], entry) end
+  index_of_tenant(card[6], 'ZREM', entry)
+  if card[7] ~= '' then redis.pcall('ZREM', SOURCE .. card[7], entry) end
   tenant_of(card[6])[1] = tenant_of(card[6])[1] - 1
   save_tenant(card[6])
   touched[card[6]] = true
@@ -33,7 +33,7 @@ for i = 11, #ARGV do
     any = true
   end
   -- Whatever became of it: what is not of this source is not to be named as its own again.
-  if ARGV[8] == '1' and verdict ~= 'CONFLICT' then redis.call('ZREM', SOURCE .. ARGV[9], entry) end
+  if ARGV[8] == '1' and verdict ~= 'CONFLICT' then redis.pcall('ZREM', SOURCE .. ARGV[9], entry) end
   answer[#answer + 1] = verdict
 end
 give_turns()

@@ -4,6 +4,7 @@
 -- ARGV 6 history limits, then per lease: the attempt (lease), the token it was given (0 = none)
 -- Answer: {epoch, verdict, token, verdict, token …}
 local answer = {epoch}
+get = redis.pcall
 for i = 1, (#KEYS - 5) / 2 do
   local at, run_key, lock_key = 13 * i - 6, KEYS[2 * i + 4], KEYS[2 * i + 5]
   local name, attempt, holder = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]

@@ -40,6 +40,6 @@ for i, told in ipairs(ARGV[6]) do
   note_settled(9, told, ARGV[7], moves, is_ours)
 end
 if #records > 0 then redis.call('HSET', STORED, unpack(records)) end
-for name, of in pairs(scores) do redis.call('ZADD', OF .. name, unpack(of)) end
+for name, of in pairs(scores) do index_of_tenant(name, 'ZADD', unpack(of)) end
 give_turns()
 return cjson.encode(answer)

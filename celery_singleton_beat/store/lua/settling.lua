@@ -6,11 +6,12 @@
 -- Wait for the runs of what was published to begin, unless they have already.
 local runs_seen = 0
 local function await(at, entry, awaited)
-  local latest = tonumber(redis.call('HGET', KEYS[at + 2], 'p:' .. entry)) or 0
+  local latest = whole(redis.call('HGET', KEYS[at + 2], 'p:' .. entry)) or 0
   for i = 1, #awaited, 4 do
     runs_seen = runs_seen + 1
-    local record = split(redis.call('GET', KEYS[at + 4 + runs_seen]), 9)
-    if not record or tonumber(record[6]) <= now then
+    -- Whatever is foreign there is no record of its run, and stops no other's settlement.
+    local record = split(redis.pcall('GET', KEYS[at + 4 + runs_seen]), 9)
+    if not record or (whole(record[6]) or 0) <= now then
       redis.call('ZADD', KEYS[at], int(now + tonumber(awaited[i + 1])), awaited[i])
       redis.call('HSET', KEYS[at + 1], awaited[i], awaited[i + 3])
     end

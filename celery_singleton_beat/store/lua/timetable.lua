@@ -22,7 +22,11 @@ local function read(pattern, numbers, text)
   if type(text) ~= 'string' then return nil end
   local fields = {string.match(text, pattern)}
   if not fields[1] then return nil end
-  for i = 1, numbers do fields[i] = tonumber(fields[i]) end
+  for i = 1, numbers do
+    local number = tonumber(fields[i])
+    if number > LARGEST or number < -LARGEST then return nil end
+    fields[i] = number
+  end
   return fields
 end
 
@@ -94,10 +98,20 @@ local function allowance(tenant, name, per_minute)
   return math.max(most - tenant[5], 0)
 end
 
+-- The index of a tenant. A foreign value under its key is no trouble of other tenants: its own
+-- entries wait, and it is looked at again each minute, until that is taken away.
+local function index_of_tenant(name, command, ...)
+  local found = redis.pcall(command, OF .. name, ...)
+  if type(found) ~= 'table' or not found.err then return found end
+  if not string.find(found.err, 'WRONGTYPE', 1, true) then error(found.err) end
+  return nil, true
+end
+
 local function first_look(name)
-  local first = redis.call('ZRANGE', OF .. name, 0, 0, 'WITHSCORES')[2]
-  if not first or first == 'inf' then return nil end
-  return tonumber(first)
+  local first, is_foreign = index_of_tenant(name, 'ZRANGE', 0, 0, 'WITHSCORES')
+  if is_foreign then return now + MINUTE end
+  if not first[2] or first[2] == 'inf' then return nil end
+  return tonumber(first[2])
 end
 
 local function set_turn(name, turn)
@@ -112,14 +126,29 @@ local function look_at(entry, card, slot)
   if card[4] == 1 and card[5] == 0 then
     if slot[4] > 0 then at = int(slot[4]) elseif slot[2] >= 0 then at = int(slot[2]) end
   end
-  redis.call('ZADD', OF .. card[6], at, entry)
+  index_of_tenant(card[6], 'ZADD', at, entry)
   touched[card[6]] = true
+end
+
+-- Put an entry back that its tenant's index has lost, or shall never look at though it is to be
+-- dispatched; tell whether it was one of these.
+local function mend(entry, card)
+  local score, is_foreign = index_of_tenant(card[6], 'ZSCORE', entry)
+  if is_foreign or (score and (score ~= 'inf' or card[4] ~= 1 or card[5] ~= 0)) then return false end
+  local slot = slot_of(entry, redis.call('HGET', STORED, entry))
+  if score and slot[4] <= 0 and slot[2] < 0 then return false end
+  look_at(entry, card, slot)
+  if not score then
+    tenant_of(card[6])[1] = tenant_of(card[6])[1] + 1
+    save_tenant(card[6])
+  end
+  return true
 end
 
 -- A tenant's own count tells whether its index is whole; the index knows the true one.
 local function recount(name)
-  local tenant, there = tenant_of(name), redis.call('ZCARD', OF .. name)
-  if tenant[1] == there then return end
+  local tenant, there = tenant_of(name), index_of_tenant(name, 'ZCARD')
+  if not there or tenant[1] == there then return end
   if is_known[name] or not redis.call('HGET', KEYS[1], 'sweep') then start_sweep() end
   tenant[1] = there
   save_tenant(name)
@@ -137,7 +166,7 @@ local function give_turns()
 end
 
 -- Like fences: never counted backwards, whatever was forgotten.
-local revision = tonumber(redis.call('HGET', KEYS[1], 'revision') or '0')
+local revision = counter(redis.call('HGET', KEYS[1], 'revision'))
 local function next_revision()
   revision = math.max(revision + 1, now * 1000)
   return revision
