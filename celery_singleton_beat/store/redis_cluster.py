@@ -9,17 +9,19 @@ process, would have to be kept right.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from redis import Connection, SSLConnection
 from redis.crc import key_slot
 from redis.exceptions import ConnectionError as DeadConnection
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import MovedError, NoPermissionError, RedisError, ResponseError
 
 from celery_singleton_beat.errors import ConfigurationError
 
 _UNKNOWN_HOSTS: Final = (None, "", "?")
+_MOVED: Final = re.compile(r"(MOVED )?\d+ (.*):(\d+)")
 
 
 class Node(NamedTuple):
@@ -123,9 +125,25 @@ class ClusterSSLConnection(_AtOwner, SSLConnection):
     """With TLS."""
 
 
-def follow(connection: Any, host: str, port: int) -> bool:
-    """Let a connection be made to another node next; False if it is not one of a cluster."""
-    if not isinstance(connection, _AtOwner):
+def follow(connection: Any, error: ResponseError) -> bool:
+    """Let a connection be made to the node that an error names next.
+
+    False if it names none, or the connection is not one of a cluster.
+    """
+    moved_to = place_in(error)
+    if moved_to is None or not isinstance(connection, _AtOwner):
         return False
+    host, port = moved_to
     connection.moved_to = (host or connection.host, port)
     return True
+
+
+def place_in(error: ResponseError) -> tuple[str, int] | None:
+    """Read the host and port of a ``MOVED``; None of any other error.
+
+    Older releases of the driver have no class of their own for it outside of their cluster client.
+    """
+    found = _MOVED.fullmatch(str(error))
+    if found is None or not (found[1] or isinstance(error, MovedError)):
+        return None
+    return found[2], int(found[3])

@@ -22,7 +22,6 @@ from typing import Any, Final
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
-    MovedError,
     NoScriptError,
     ReadOnlyError,
     RedisError,
@@ -44,7 +43,7 @@ from celery_singleton_beat.errors import (
     StoreTooOld,
     StoreUnavailable,
 )
-from celery_singleton_beat.store.redis_cluster import follow
+from celery_singleton_beat.store.redis_cluster import follow, place_in
 from celery_singleton_beat.store.redis_place import address_of, is_cluster, pool_of
 from celery_singleton_beat.store.redis_version import OLDEST, version_of
 from celery_singleton_beat.store.redis_words import command, exchange, exchange_and_wait
@@ -195,12 +194,12 @@ class Wire:
             return self._run(connection, script, call)
         except (AuthenticationError, SlowServer, TimeoutError):
             raise
-        except MovedError as error:
-            if not follow(connection, error.host, error.port):
-                raise
         except (DeadConnection, OSError, ReadOnlyError):
             # A server that was the primary when this connection was made may be one no more.
             if not was_open:
+                raise
+        except ResponseError as error:
+            if not follow(connection, error):
                 raise
         connection.disconnect()
         self._connect(connection)
@@ -287,7 +286,7 @@ class Wire:
                 f"a key under our prefix at {self.address} holds something foreign ({text}): "
                 "remove it or set another singleton_beat_key_prefix"
             )
-        if isinstance(error, MovedError) and not self.in_cluster:
+        if place_in(error) and not self.in_cluster:
             return StoreUnavailable(
                 f"the store at {self.address} is a node of a cluster, and not the one that has "
                 "these keys: name it by redis+cluster:// (or rediss+cluster://)"

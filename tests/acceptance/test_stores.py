@@ -64,9 +64,9 @@ class Site:
         """Go on until something was dispatched that is due so much later."""
         self._deployment.facts.wait_past(self._deployment.now_ms() + duration_ms)
 
-    def last_for_a_moment(self) -> None:
-        """Let beats and worker meet what is as it is."""
-        threading.Event().wait(0.05)
+    def last_for_a_moment(self, seconds: float = 0.05) -> None:
+        """Let beats and worker meet what is as it is: it is the fault, and no wait for somebody."""
+        threading.Event().wait(seconds)
 
     def row(self) -> dict[str, int]:
         """What was due up to now, and what came of it."""
@@ -203,7 +203,7 @@ def test_a_valkey_that_is_killed_repeats_at_most_what_it_forgets(
 
     for _ in range(2):
         valkey.kill()
-        site.last_for_a_moment()
+        site.last_for_a_moment(1.0)
         valkey.restart()
         site.last_for(AFTER_MS)
 

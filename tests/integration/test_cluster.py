@@ -83,11 +83,15 @@ def test_nothing_runs_on_the_half_of_a_store_that_is_moving(
         for call in calls:
             with pytest.raises(StoreUnavailable) as refused:
                 call()
-            causes.append(type(refused.value.__cause__))
+            causes.append(refused.value.__cause__)
         left = move(store, source, target, 1)
     cluster.end_move(store.keys.meta, source, target)
 
-    assert set(causes) <= {AskError, TryAgainError}
+    # Older drivers have no classes of their own for them.
+    assert all(
+        isinstance(cause, (AskError, TryAgainError)) or str(cause).startswith(("ASK ", "TRYAGAIN "))
+        for cause in causes
+    )
     assert store.finish([Ending(ATTEMPT, Outcome.SUCCEEDED)]) == [Finished.RECORDED]
 
 

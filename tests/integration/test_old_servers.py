@@ -105,7 +105,10 @@ def test_a_process_whose_store_is_too_old_does_not_start(
     conf = {"broker_url": redis_url, "singleton_beat_redis_url": make_old(OF_6_0)}
     env = {VARIABLE: json.dumps(conf)}
     rig = CeleryRig(processes, "tests.integration.worker_app", env, tmp_path)
-    own = {"beat": ("-S", "singleton"), "worker": ("--pool", "solo")}[command]
+    own = {
+        "beat": ("-S", "celery_singleton_beat:SingletonScheduler"),
+        "worker": ("--pool", "solo"),
+    }[command]
 
     process = rig.run(command, *own, name=command)
 
