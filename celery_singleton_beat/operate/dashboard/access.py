@@ -103,7 +103,7 @@ class Gate:
         if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
             return _refusal(request, 403, "This was asked for by another site.")
         origin = request.headers.get("origin") or request.headers.get("referer") or ""
-        if not origin or urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
+        if not origin or _netloc_of(origin) != request.headers.get("host", "").lower():
             return _refusal(
                 request,
                 403,
@@ -176,6 +176,13 @@ def is_secure(request: Request) -> bool:
 def cookie_path(request: Request) -> str:
     """Where cookies go: to the dashboard, and to nothing beside it."""
     return request.scope.get("root_path", "") or "/"
+
+
+def _netloc_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _host_of(header: str) -> str:

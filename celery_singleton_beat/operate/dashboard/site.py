@@ -174,7 +174,7 @@ class _Site:
         return answer
 
     async def _away(self, request: Request, error: StoreError) -> Response:
-        _logger.warning("The dashboard cannot read the store: %s", error)
+        _logger.warning("The dashboard cannot read the store: %r", str(error))
         looking = self._looking.reading.extension
         answer = self._message(
             request,
