@@ -35,6 +35,7 @@ SHOWN = ("published", "started", "succeeded")
 CONFIRMED = {"broker_transport_options": {"confirm_publish": True}}
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("broker", "seconds"), [("redis", 44), ("rabbitmq", 20)])
 def test_every_occurrence_runs_once_through_kills_freezes_and_wrong_clocks(  # noqa: PLR0917  # fixtures
     request: pytest.FixtureRequest,
