@@ -1,10 +1,10 @@
 """Capacity: what one Redis carries, from unit costs, and those held against a real deployment.
 
 Unit costs are the server's CPU (user + sys) of calls of the store's verbs, many in a row: a tick
-with nothing due, an occurrence dispatched in a batch of a hundred, a run begun and finished, a lease
-renewed. From them the CPU of a deployment is predicted, so many replicas, occurrences and leases a
-second, and compared with what the store of real beats and workers took in twenty seconds. Commands
-within scripts are counted, history and statistics are on, as by default.
+with nothing due, an occurrence dispatched in a batch of a hundred, a run begun and finished, a
+lease renewed. From them the CPU of a deployment is predicted, so many replicas and occurrences a
+second, and held against what the store of real beats and workers took in twenty seconds. History
+and statistics are on, as by default.
 """
 
 from __future__ import annotations
