@@ -25,6 +25,7 @@ class Visitor:
     def __init__(
         self, site: Any, *, home: str = HOME, address: str = "127.0.0.1", **headers: str
     ) -> None:
+        self.site = site
         self._loop = asyncio.new_event_loop()
         transport = httpx.ASGITransport(site, client=(address, 40_000))
         self._client = httpx.AsyncClient(transport=transport, base_url=home, headers=headers)

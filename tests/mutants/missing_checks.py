@@ -100,7 +100,11 @@ MISSING: Final[tuple[tuple[str, str, str], ...]] = (
     ("pause", "card[1], card[5], card[8] = next_revision(), paused,", "card[5], card[8] = paused,"),
     ("pause_all", "if paused == 0 then tenant[3] = now end", ""),
     ("pause_all", "if paused == 0 then redis.call('HSET', KEYS[1], 'resumed', int(now)) end", ""),
-    ("cancel", "math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[6]))", "tonumber(ARGV[6])"),
+    (
+        "cancel",
+        "math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[6]))",
+        "tonumber(ARGV[6])",
+    ),
     ("timetable", "math.max(revision + 1, now * 1000)", "now * 1000"),
     ("timetable", "if card[4] == 1 and card[5] == 0 then", "if card[4] == 1 then"),
     ("timetable", "and tenant[2] == 0 and int(turn)", "and int(turn)"),

@@ -101,15 +101,13 @@ def a_tenant_without_entries_has_no_turn(wire: Wire, client: redis.Redis) -> Non
     equal(client.exists(store.keys.turns), 0)
 
 
-def leases_that_are_restored_together_have_fences_of_their_own(
-    wire: Wire, _: redis.Redis
-) -> None:
+def leases_that_are_restored_together_have_fences_of_their_own(wire: Wire, _: redis.Redis) -> None:
     it = _reborn(wire)
     both = [it.attempt("a", "h8", key="a"), it.attempt("b", "h9", key="b")]
 
     answers = it.store.renew([Renewal(attempt, START_MS * 1000) for attempt in both])
 
-    equal(answers[0].token < answers[1].token, True)  # noqa: FBT003
+    equal(answers[0].token < answers[1].token, True)
 
 
 def as_many_are_counted_as_are_asked_for(wire: Wire, _: redis.Redis) -> None:
@@ -121,7 +119,9 @@ def as_many_are_counted_as_are_asked_for(wire: Wire, _: redis.Redis) -> None:
     equal(len(it.store.counted(10)), 2)
 
 
-def a_fence_is_above_the_last_one_also_when_the_clock_steps_back(wire: Wire, _: redis.Redis) -> None:
+def a_fence_is_above_the_last_one_also_when_the_clock_steps_back(
+    wire: Wire, _: redis.Redis
+) -> None:
     clock = FakeClock()
     it = StoreUnderTest(store_on(wire, clock), clock)
     it.plan(x=START_MS, y=START_MS + 1, z=START_MS + 2)
@@ -132,7 +132,7 @@ def a_fence_is_above_the_last_one_also_when_the_clock_steps_back(wire: Wire, _: 
     clock.advance(5001)
     (second,) = it.claim("r2", limit=1).claims
 
-    equal(first.slot.fence < began < second.slot.fence, True)  # noqa: FBT003
+    equal(first.slot.fence < began < second.slot.fence, True)
 
 
 def another_application_and_a_newer_release_are_refused(wire: Wire, client: redis.Redis) -> None:
@@ -143,8 +143,8 @@ def another_application_and_a_newer_release_are_refused(wire: Wire, client: redi
     for field, value in (("app", "another"), ("schema", "999")):
         kept = client.hget(store.keys.meta, field)
         client.hset(store.keys.meta, field, value)
-        equal(_is_refused(it), True)  # noqa: FBT003
-        client.hset(store.keys.meta, field, kept)  # type: ignore[arg-type]
+        equal(_is_refused(it), True)
+        client.hset(store.keys.meta, field, kept)
 
 
 def _is_refused(it: StoreUnderTest) -> bool:

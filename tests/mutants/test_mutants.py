@@ -6,7 +6,7 @@ every store, or a check of what only a Redis can lose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from celery_singleton_beat.engine.dispatcher import Dispatcher
@@ -74,10 +75,8 @@ class Beat(Process):
                 break
             world.sleep(max(wait_ms, 1))
         world.say(self.name, "stops")
-        try:
+        with suppress(StoreError):
             dispatcher.leave()
-        except StoreError:
-            pass
         self.kill()
 
 

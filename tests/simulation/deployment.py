@@ -109,7 +109,7 @@ class Deployment:
             self._copies.append((self.backend.save(), self.promises.memory.copy()))
             del self._copies[:-_COPIES]
 
-    def _forgets_all(self) -> None:
+    def forgets_all(self) -> None:
         self.world.say("store", "!! forgets everything")
         self.world.now_ms += _BACK_IN_MS
         self.backend.forget()
@@ -117,7 +117,7 @@ class Deployment:
         self.promises.is_wiped = True
         self._copies.clear()
 
-    def _forgets_last_writes(self) -> None:
+    def forgets_last_writes(self) -> None:
         if not self._copies:
             return
         saved, memory = self._copies[self.world.choices.of(len(self._copies))]
@@ -127,13 +127,13 @@ class Deployment:
         self.promises.forget(memory)
         self.promises.forgive(self.setting.ttl_ms)
 
-    def _clock_steps(self) -> None:
+    def clock_steps(self) -> None:
         by_ms = _STEPS_MS[self.world.choices.of(len(_STEPS_MS))]
         self.world.say("store", f"!! its clock steps by {by_ms / 1000:+g} s")
         self.world.skew_ms += by_ms
         self.promises.step(by_ms)
 
-    def _redelivers(self) -> None:
+    def redelivers(self) -> None:
         broker = self.broker
         if broker.out:
             tag = list(broker.out)[self.world.choices.of(len(broker.out))]
@@ -141,26 +141,26 @@ class Deployment:
             self.world.say("broker", f"!! delivers {name} again, whose worker has it")
             broker.take_back(tag)
 
-    def _repeats(self) -> None:
+    def repeats(self) -> None:
         if self.broker.ready:
             message = self.broker.ready[-1]
             self.world.say("broker", f"!! repeats {self.names.run(message.run)}")
             self.broker.put(message)
 
-    def _loses(self) -> None:
+    def loses(self) -> None:
         if self.broker.ready:
             message = self.broker.ready.pop()
             self.world.say("broker", f"!! loses {self.names.run(message.run)}")
             self.broker.lost.add(message.run)
 
-    def _stands_still(self) -> None:
+    def stands_still(self) -> None:
         if self.broker.workers:
             worker = self.broker.workers[self.world.choices.of(len(self.broker.workers))]
             for_ms = DELAYS_MS[self.world.choices.of(len(DELAYS_MS))]
             self.world.say(worker.name, f"!! stands still for {for_ms / 1000:g} s")
             worker.freeze(for_ms)
 
-    def _dies(self) -> None:
+    def dies(self) -> None:
         if self.broker.workers:
             worker = self.broker.workers[self.world.choices.of(len(self.broker.workers))]
             self.world.say(worker.name, "!! is killed")
@@ -180,12 +180,12 @@ class Deployment:
 
 _HAPPENINGS: Final[tuple[Callable[[Deployment], None], ...]] = (
     lambda _: None,
-    Deployment._redelivers,
-    Deployment._repeats,
-    Deployment._stands_still,
-    Deployment._dies,
-    Deployment._loses,
-    Deployment._clock_steps,
-    Deployment._forgets_all,
-    Deployment._forgets_last_writes,
+    Deployment.redelivers,
+    Deployment.repeats,
+    Deployment.stands_still,
+    Deployment.dies,
+    Deployment.loses,
+    Deployment.clock_steps,
+    Deployment.forgets_all,
+    Deployment.forgets_last_writes,
 )

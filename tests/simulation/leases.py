@@ -82,6 +82,8 @@ class Leases:
                 self._ends(attempt, "skipped", now_ms)
             case verdict if verdict in CLOSING:
                 self._ends(attempt, verdict.value, now_ms)
+            case _:
+                pass
         return ""
 
     def renewed(

@@ -185,9 +185,7 @@ class Promises:
             self.seen_to.add(attempt.run)
         del grace_ms
 
-    def saw_renew(
-        self, who: str, answers: list[RenewAnswer], renewals: Sequence[Renewal]
-    ) -> None:
+    def saw_renew(self, who: str, answers: list[RenewAnswer], renewals: Sequence[Renewal]) -> None:
         """See ``Leases.renewed``."""
         now_ms = self.world.store_ms()
         for renewal, answer in zip(renewals, answers, strict=True):
@@ -270,9 +268,10 @@ class Promises:
         last_ms = (1 << 50) if until_ms == ABSENT else until_ms - 1
         for at_ms in occurrences(timing.recurrence, from_ms - 1, last_ms):
             is_told = at_ms in left or any(first <= at_ms <= last for first, last in spans)
-            is_there = timing.is_at_most_once or self.names.task_id(
-                settlement.entry, at_ms
-            ) in self.broker.accepted
+            is_there = (
+                timing.is_at_most_once
+                or self.names.task_id(settlement.entry, at_ms) in self.broker.accepted
+            )
             if not is_told and not is_there:
                 name = self.names.occurrence(settlement.entry, at_ms)
                 self.broke(f"the slot moved past {name}, which nobody published")

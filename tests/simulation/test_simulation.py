@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,21 +101,19 @@ def _a_key_is_taken_on_sight(held: Held, attempt: Any, **options: Any) -> Any:
 
 
 def _an_end_is_not_known(held: Held, attempt: Any, **options: Any) -> Any:
-    run = held.run if held.run and held.run.state.value != "done" else None
+    run = held.run if held.run is not None and held.run.state.value != "done" else None
     return lease.begin(Held(run, held.lock, held.spent), attempt, **options)
 
 
 def _no_notice_is_given(held: Held, attempt: Any, *, now_ms: int, **options: Any) -> Any:
     run, lock = held.run, held.lock
-    late = [record for record in (run, lock) if record and record.deadline_ms <= now_ms]
-    run = None if run in late and run and run.state.value == "open" else run
+    late = [one for one in (run, lock) if one is not None and one.deadline_ms <= now_ms]
+    run = None if run in late and run.state.value == "open" else run
     lock = None if lock in late else lock
     return lease.begin(Held(run, lock, held.spent), attempt, now_ms=now_ms, **options)
 
 
 def _anybody_may_renew(held: Held, attempt: Any, **options: Any) -> Any:
-    from dataclasses import replace  # noqa: PLC0415
-
     run = held.run and replace(held.run, holder=attempt.holder)
     lock = held.lock and replace(held.lock, holder=attempt.holder)
     return lease.renew(Held(run, lock, held.spent), attempt, **options)

@@ -63,11 +63,11 @@ class Beating(Heartbeat):
 
     def end(self, index: int, outcome: Outcome, *, at_once: bool = False, pid: int = 0) -> None:
         super().end(index, outcome, at_once=at_once, pid=pid)
-        if self._ended and (self._fiber.is_idle or not self._fiber):
+        if self._ended and (self._fiber.is_idle or not self._fiber.has_started):
             self._world.wake(self._fiber, 1)
 
     def _start(self) -> None:
-        if not self._fiber or (self._fiber.is_idle and len(self._open) == 1):
+        if not self._fiber.has_started or (self._fiber.is_idle and len(self._open) == 1):
             self._world.wake(self._fiber, self._beat_every_ms % 60_000)
 
     def _forever(self) -> None:
@@ -87,7 +87,9 @@ class Worker(Process):
         door = deployment.backend.door()
         line = cast("Any", Line(self, door, deployment.promises))
         self.heartbeat = Beating(self, line, self.board)
-        child_line = cast("Any", Line(self, deployment.backend.door(), self._promises, is_child=True))
+        child_line = cast(
+            "Any", Line(self, deployment.backend.door(), self._promises, is_child=True)
+        )
         self._guard = Guard(child_line, clock_ms=self.world.clock)
         self._busy = self._attempts = 0
         deployment.broker.workers.append(self)
@@ -250,17 +252,13 @@ class Worker(Process):
         fault = choices.fault(5)
         how = ("", "the broker is away", "killed before", "killed after", "its child killed after")
         amiss = f" !! {how[fault]}" if fault else ""
-        self.world.say(
-            self.name, f"queues {name} again in {delay_ms / 1000:g} s: {why}{amiss}"
-        )
+        self.world.say(self.name, f"queues {name} again in {delay_ms / 1000:g} s: {why}{amiss}")
         if fault == 1:
             self.world.sleep(10)
             return False
         if fault == 2:
             self.kill()
-        again = replace(
-            message, eta_ms=self.world.now_ms + delay_ms, tries=message.tries + 1
-        )
+        again = replace(message, eta_ms=self.world.now_ms + delay_ms, tries=message.tries + 1)
         self._deployment.broker.put(again)
         if fault == 3:
             self.kill()

@@ -64,6 +64,11 @@ class Fiber(greenlet):
         self.turn = 0
         self.is_idle = False
 
+    @property
+    def has_started(self) -> bool:
+        """Whether it has moved, and is not at its end."""
+        return bool(greenlet.__bool__(self))
+
 
 class World:
     """Virtual time. ``now_ms`` is what processes measure by; the store's clock may step."""
@@ -132,7 +137,7 @@ class World:
     def end(self) -> None:
         """Unwind whoever is left."""
         for _, _, who in self._heap:
-            if isinstance(who, Fiber) and who and not who.dead:
+            if isinstance(who, Fiber) and who.has_started and not who.dead:
                 who.throw(GreenletExit)
         self._heap = []
 

@@ -81,8 +81,8 @@ class Lookout:
             return
         thread, self._thread = self._thread, None
         thread.join(_STOP_SECONDS)
-        if self._outage.is_on:
-            return
+        if self._outage.is_on or thread.is_alive():
+            return  # whoever stops a process does not wait for a store that is away
         try:
             self._store.watch(self._post.name, 0)
         except StoreError:

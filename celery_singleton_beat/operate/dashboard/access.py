@@ -103,7 +103,7 @@ class Gate:
         if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
             return _refusal(request, 403, "This was asked for by another site.")
         origin = request.headers.get("origin") or request.headers.get("referer") or ""
-        if not origin or urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
+        if not origin or _netloc_of(origin) != request.headers.get("host", "").lower():
             return _refusal(
                 request,
                 403,
@@ -145,7 +145,8 @@ class Gate:
                 why = "You may not look at this."
             return _refusal(request, 403, why)
         if request.method == "GET" and not wants_json(request) and path_of(request) != "/live":
-            back = path_of(request) + (f"?{request.url.query}" if request.url.query else "")
+            query = request.scope["query_string"].decode("latin-1")
+            back = path_of(request) + (f"?{query}" if query else "")
             root = request.scope.get("root_path", "")
             return RedirectResponse(f"{root}/login?to={quote(back, safe='')}", 303)
         answer = _refusal(request, 401, "Give the dashboard's token.")
@@ -167,9 +168,21 @@ def wants_json(request: Request) -> bool:
     )
 
 
+def is_secure(request: Request) -> bool:
+    """Tell whether the visitor came by https; the scope says it, whatever the Host header is."""
+    return bool(request.scope.get("scheme") == "https")
+
+
 def cookie_path(request: Request) -> str:
     """Where cookies go: to the dashboard, and to nothing beside it."""
     return request.scope.get("root_path", "") or "/"
+
+
+def _netloc_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _host_of(header: str) -> str:
@@ -202,7 +215,7 @@ def _dressed(request: Request, form: str, send: Send) -> Send:
                     FORM_COOKIE,
                     form,
                     path=cookie_path(request),
-                    secure=request.url.scheme == "https",
+                    secure=is_secure(request),
                     httponly=True,
                     samesite="strict",
                 )

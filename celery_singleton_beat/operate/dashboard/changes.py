@@ -67,7 +67,7 @@ class Changes:
         by = visitor_of(request).by
         answer = await run_in_threadpool(do, form, by)
         self._looking.forget()
-        _logger.info("The dashboard changed something: %s of %r by %s", action, name, by)
+        _logger.info("The dashboard changed something: %s of %r by %r", action, name, by)
         if wants_json(request):
             return JSONResponse({"done": answer is not False, "answer": answer})
         said = "nothing" if answer is False else action

@@ -13,6 +13,7 @@ from typing import Final
 LASTS_SECONDS: Final = 12 * 3600
 FORM_COOKIE: Final = "csb_form"
 _LONGEST_NAME: Final = 80
+_MOST_DIGITS: Final = 20
 
 
 class Sessions:
@@ -40,6 +41,8 @@ class Sessions:
         until, _, rest = cookie.partition(".")
         named, _, signature = rest.partition(".")
         if not until.isascii() or not until.isdigit() or not cookie.isascii():
+            return None
+        if len(until) > _MOST_DIGITS:
             return None
         if not hmac.compare_digest(signature, self._sign(int(until), named)):
             return None

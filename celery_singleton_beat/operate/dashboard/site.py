@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.errors import SingletonBeatError, StoreError, UnknownEntry
-from celery_singleton_beat.operate.dashboard.access import Gate, cookie_path
+from celery_singleton_beat.operate.dashboard.access import Gate, cookie_path, is_secure
 from celery_singleton_beat.operate.dashboard.changes import Changes, form_of
 from celery_singleton_beat.operate.dashboard.live import Live
 from celery_singleton_beat.operate.dashboard.looking import Looking
@@ -148,7 +148,7 @@ class _Site:
             self._sessions.make(form["name"].strip()),
             max_age=LASTS_SECONDS,
             path=cookie_path(request),
-            secure=request.url.scheme == "https",
+            secure=is_secure(request),
             httponly=True,
             samesite="strict",
         )
@@ -174,7 +174,7 @@ class _Site:
         return answer
 
     async def _away(self, request: Request, error: StoreError) -> Response:
-        _logger.warning("The dashboard cannot read the store: %s", error)
+        _logger.warning("The dashboard cannot read the store: %r", str(error))
         looking = self._looking.reading.extension
         answer = self._message(
             request,
