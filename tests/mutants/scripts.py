@@ -78,7 +78,8 @@ def in_place(mutant: Mutant) -> Iterator[None]:
 
     @cache
     def script(name: str, **of_store: bool) -> Script:
-        assert not any(of_store.values()), "mutants are made of what runs on one server"
+        if any(of_store.values()):
+            raise NotImplementedError("mutants are made of what runs on one server")
         parts = [mutant.text if part == mutant.part else text_of(part) for part in PARTS[name]]
         return Script(name, "\n".join(parts))
 
