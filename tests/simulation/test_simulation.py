@@ -58,10 +58,23 @@ def test_no_history_breaks_a_promise_on_the_scripts(
     record_property(SHOWN, text)
 
 
-@pytest.mark.parametrize("seed", [4192, 7273, 40580])
-def test_a_history_that_once_broke_a_promise_keeps_it(seed: int) -> None:
+@pytest.mark.parametrize("seed", [1336, 4192, 7273])
+def test_a_history_that_once_broke_a_promise_keeps_it(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A store forgot its slots while they were planned: the mark that they are came after."""
-    assert not live(Choices(seed))
+    kept = not live(Choices(seed))
+
+    adopt: Any = memory_slots.MemorySlots.adopt
+
+    def careless(store: Any, digest: str, planned: Any, *, done: bool, of: Any = ()) -> Any:
+        del of
+        return adopt(store, digest, planned, done=done)
+
+    monkeypatch.setattr(memory_slots.MemorySlots, "adopt", careless)
+
+    assert kept
+    assert "not at rest" in live(Choices(seed)), "this seed meets that no more: take another"
 
 
 def test_the_same_seed_tells_the_same_story() -> None:
