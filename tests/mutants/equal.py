@@ -11,7 +11,7 @@ _AN_EMPTY_OBJECT_READS_AS_NOTHING: Final = "{} is read as '' is: as nothing"
 EQUAL: Final[dict[tuple[str, str], str]] = {
     ("ask", "slot[2] < 0 and"): _NO_TIME_IS_ZERO,
     ("ask", "slot[1] >= 0)"): _NO_TIME_IS_ZERO,
-    ("claim", "slot[2] >= 0 then"): _NO_TIME_IS_ZERO,
+    ("claim", "slot[2] >= 0 and not"): _NO_TIME_IS_ZERO,
     ("put", "slot[2] < 0 or"): _NO_TIME_IS_ZERO,
     ("settle_asked", "due < 0 then"): _NO_TIME_IS_ZERO,
     ("settle_stored", "tonumber(due) >= 0"): _NO_TIME_IS_ZERO,

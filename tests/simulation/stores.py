@@ -41,7 +41,7 @@ class Pure(MemoryStore):
     def _note(self, *_: Any) -> None:
         pass
 
-    def _grow(self, *_: Any) -> None:
+    def _grow(self, *_: Any, **__: Any) -> None:
         pass
 
 
