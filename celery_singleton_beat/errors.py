@@ -10,7 +10,8 @@ The tree::
     │   │   ├── LimitExceeded       a limit of its tenant forbids it
     │   │   └── UnreadableEntry     its stored definition is not what a release of ours wrote
     │   │       └── EntryTooNew     a newer release wrote it
-    │   └── DuplicateLockKey        two tasks claim one explicit lock key
+    │   ├── DuplicateLockKey        two tasks claim one explicit lock key
+    │   └── StoreTooOld             the store's server is of a release that is not supported
     ├── StoreError                  the store did not do what was asked
     │   ├── StoreUnavailable        it could not answer: nothing is known
     │   ├── StoreCorrupt            a key holds something that is not ours
@@ -82,6 +83,10 @@ class EntryTooNew(UnreadableEntry):
 
 class DuplicateLockKey(ConfigurationError):
     """Two different tasks were given the same explicit ``lock_key``."""
+
+
+class StoreTooOld(ConfigurationError):
+    """The store's server is of a release that cannot do what is asked of it."""
 
 
 class StoreError(SingletonBeatError):

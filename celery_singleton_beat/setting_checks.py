@@ -39,6 +39,13 @@ def check_together(settings: Settings) -> None:
             f"({values.written(settings.poll_interval_ms / 1000)}): "
             "raise the first or lower the second"
         )
+    if settings.wait_replicas and settings.wait_timeout_ms >= settings.socket_timeout_ms:
+        raise ConfigurationError(
+            f"{PREFIX}wait_timeout ({values.written(settings.wait_timeout_ms / 1000)}) must be "
+            f"less than {PREFIX}socket_timeout "
+            f"({values.written(settings.socket_timeout_ms / 1000)}): "
+            "lower the first or raise the second"
+        )
 
 
 def _check_renewals(ttl_ms: int, renew_every_ms: int | None, name: str) -> None:

@@ -46,8 +46,8 @@ class Settings:
     redis_url: str | None = setting(
         values.Text(),
         None,
-        "Where the store is: `redis://`, `rediss://`, `unix://`, `sentinel://`, or `memory://` "
-        "for a single process.",
+        "Where the store is: `redis://`, `rediss://`, `unix://`, `sentinel://`, "
+        "`redis+cluster://`, or `memory://` for a single process.",
         unset="the Redis of the broker, the result backend, `REDIS_URL` or `REDIS_HOST`",
         secret=True,
     )
@@ -77,6 +77,14 @@ class Settings:
         30_000,
         "After how long without use a connection to the store must answer a ping before it is "
         "used again; 0: never.",
+    )
+    wait_replicas: int = setting(
+        values.Int(0),
+        0,
+        "How many replicas of the store must have what an answer rests on before it counts.",
+    )
+    wait_timeout_ms: int = setting(
+        values.Seconds(), 1000, "How long `wait_replicas` are waited for."
     )
     key_prefix: str | None = setting(
         values.Text(),

@@ -19,6 +19,8 @@ _SAME_SCHEME = {
     "unix": "unix",
     "redis+socket": "unix",
     "sentinel": "sentinel",
+    "redis+cluster": "redis+cluster",
+    "rediss+cluster": "rediss+cluster",
     "valkey": "redis",
     "valkeys": "rediss",
 }
@@ -104,7 +106,7 @@ def _refuse_parts_without_host(own: Parts) -> None:
 
 
 def _redis_among(urls: str | Sequence[str] | None) -> str | None:
-    """The first URL, if it is a Redis; all of them, if they are sentinels."""
+    """The first URL, if it is a Redis; all of them, if they are sentinels or nodes of a cluster."""
     split = _split(urls)
     if not split:
         return None
@@ -113,6 +115,8 @@ def _redis_among(urls: str | Sequence[str] | None) -> str | None:
         return None
     if scheme == "sentinel":
         return ";".join(split)
+    if scheme.endswith("+cluster"):
+        return ";".join(_as_redis_py_writes_it(scheme, url.partition("://")[2]) for url in split)
     return _as_redis_py_writes_it(scheme, split[0].partition("://")[2])
 
 
@@ -132,7 +136,7 @@ def _scheme(url: str) -> str:
 def _as_redis_py_writes_it(scheme: str, rest: str) -> str:
     if scheme == "unix":
         rest = re.sub(r"([?&])virtual_host=", r"\1db=", rest)
-    if scheme == "rediss":
+    if scheme.startswith("rediss"):
         rest = re.sub(
             r"(ssl_cert_reqs=)CERT_(\w+)", lambda found: found[1] + found[2].lower(), rest
         )

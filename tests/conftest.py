@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from celery import _state
 
+from tests.rig.certificates import certificate
+from tests.rig.cluster import cluster, make_cluster
 from tests.rig.fixtures import (
     make_celery,
     processes,
@@ -16,6 +18,7 @@ from tests.rig.fixtures import (
 )
 from tests.rig.proxy import make_proxy
 from tests.rig.rabbit import rabbitmq
+from tests.rig.replicated import replicated
 from tests.rig.servers import make_redis, own_redis, redis_binary, redis_server, redis_url
 from tests.rig.skew import clock_skew_library, make_skew
 
@@ -23,8 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "certificate",
     "clock_skew_library",
+    "cluster",
     "make_celery",
+    "make_cluster",
     "make_proxy",
     "make_redis",
     "make_skew",
@@ -35,8 +41,14 @@ __all__ = [
     "redis_binary",
     "redis_server",
     "redis_url",
+    "replicated",
     "witness",
 ]
+
+LEFT_OUT = {
+    "campaign": "minutes of faults on real processes",
+    "servers": "a matrix of servers, which are downloaded",
+}
 
 SHOWN = "shown"
 """The property of a test's report that is printed at the end, also if the test passed."""
@@ -57,19 +69,19 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell ignores it for what runs in its background, and children inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line(
-        "markers", "campaign: minutes of faults on real processes; run only with -m campaign"
-    )
+    for marker, meaning in LEFT_OUT.items():
+        config.addinivalue_line("markers", f"{marker}: {meaning}; run only with -m {marker}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave campaigns out unless the marker expression speaks of them."""
-    if "campaign" in config.option.markexpr:
-        return
-    left_out = [item for item in items if item.get_closest_marker("campaign") is not None]
+    """Leave out what bears such a marker unless the marker expression speaks of it."""
+    unasked = [marker for marker in LEFT_OUT if marker not in config.option.markexpr]
+    left_out = [
+        item for item in items if any(item.get_closest_marker(name) is not None for name in unasked)
+    ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item.get_closest_marker("campaign") is None]
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

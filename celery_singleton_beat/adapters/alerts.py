@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.errors import ConfigurationError
 from celery_singleton_beat.events import AlertFired, AlertResolved, Event
+from celery_singleton_beat.observe.alerts.alert import Alert
 from celery_singleton_beat.observe.alerts.lookout import Lookout
 from celery_singleton_beat.observe.alerts.outage import Post
 from celery_singleton_beat.observe.alerts.sight import Running
@@ -47,7 +48,7 @@ class Alerts:
         rules: Mapping[str, Any] | None = None,
         to: Sequence[Told] = (),
     ) -> None:
-        self._extension = extension_of(app)
+        self._app, self._extension = app, extension_of(app)
         self._setting = self._extension.settings.alerts or {} if rules is None else rules
         self._thresholds = Thresholds.from_data(self._setting)
         self._webhook = webhook_of(self._extension)
@@ -62,6 +63,16 @@ class Alerts:
     def look(self) -> None:
         """Look once, in this thread: for a loop of the caller's own."""
         self._made().look()
+
+    def open(self) -> list[Alert]:
+        """List the alerts that are open in the store, the oldest first; no lookout is needed.
+
+        Raises:
+            StoreError: the store cannot answer. That is an alert, too, and in no store.
+        """
+        texts = self._extension.store.watch("", 0).alerts  # nobody's name takes no duty
+        read = (Alert.from_text(name, text) for name, text in texts.items())
+        return sorted((one for one in read if one), key=lambda one: (one.since_ms, one.name))
 
     def stop(self) -> None:
         """Look no more, and post what waits, for some seconds. May be called repeatedly."""
@@ -82,9 +93,12 @@ class Alerts:
                 self._ends.append(events.subscribe(_only_alerts(told), wants=Webhook.wants))
             if self._webhook is not None:
                 self._ends.append(events.subscribe(self._webhook, wants=Webhook.wants))
-            post = Post(extension.instance, is_beat, self._runs)
+            post = Post(extension.instance, is_beat, self._runs, self._entries)
             self._lookout = Lookout(extension.store, events, post, self._thresholds)
         return self._lookout
+
+    def _entries(self) -> list[str]:
+        return sorted(map(str, self._app.conf.beat_schedule or {}))
 
     def _runs(self) -> list[Running]:
         """List what this worker runs, with the time that each may take."""

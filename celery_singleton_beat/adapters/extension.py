@@ -156,6 +156,8 @@ class Extension:
             connect_timeout_ms=settings.connect_timeout_ms,
             socket_timeout_ms=settings.socket_timeout_ms,
             health_check_ms=settings.health_check_interval_ms,
+            wait_replicas=settings.wait_replicas,
+            wait_timeout_ms=settings.wait_timeout_ms,
         )
 
     @property

@@ -82,7 +82,7 @@ def entries(app: Celery, extension: Extension, limit: int) -> dict[str, Any]:
 
     def ask() -> dict[str, Any]:
         store = extension.store
-        slots = store.slots(names).slots
+        slots = store.slots(names, set_aside=False).slots
         planned = [
             {
                 "name": name,

@@ -95,10 +95,11 @@ class SingletonRequest(Request):
             self.let_go_when_gone()
         # Before the base class: it may put the message back, and the next worker asks at once.
         self.let_go(outcome, at_once=is_gone)
+        answer = super().on_failure(exc_info, send_failed_event, return_ok)
         if isinstance(error, GaveWay) and error.result is not None:
             # Its result is stored; Celery has no event for it, and Flower would wait for one.
             self.send_event("task-succeeded", result=repr(error.result), runtime=0.0)
-        return super().on_failure(exc_info, send_failed_event, return_ok)
+        return answer
 
     def on_timeout(self, soft: bool, timeout: float) -> Any:
         if not soft:

@@ -69,6 +69,8 @@ class SingletonScheduler(Scheduler):
     """
 
     Entry = SingletonEntry
+    # RedBeat asks every scheduler for it where it is installed still and imported, as by Sentry.
+    lock_key = None
     max_interval = POLL_SECONDS
 
     def __init__(self, app: Celery, *args: Any, **kwargs: Any) -> None:

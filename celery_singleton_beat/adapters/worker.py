@@ -18,10 +18,12 @@ from celery_singleton_beat.adapters.discards import discard_unknown
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.adapters.first_contact import FirstContact
 from celery_singleton_beat.adapters.ticket import is_singleton
-from celery_singleton_beat.errors import ConfigurationError
+from celery_singleton_beat.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
     from celery import Celery
+
+    from celery_singleton_beat.store.port import Store
 
 _logger = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class SingletonStep(bootsteps.StartStopStep):
 
     Raises:
         ConfigurationError: a setting or an option of a task is wrong.
+        StoreTooOld: the store's server is.
     """
 
     label = "SingletonTasks"
@@ -64,9 +67,11 @@ class SingletonStep(bootsteps.StartStopStep):
             raise ConfigurationError(msg)
         alerts_of(worker.app)  # checks what is set for them
         to_be_stopped = []
+        has_singletons = False
         for name, task in sorted(worker.app.tasks.items()):
             if not is_singleton(task):
                 continue
+            has_singletons = True
             # Reading a SingletonTask's options checks them: now, not at the first run.
             options = getattr(task, "singleton_options", None)
             if options and options.on_lease_lost == "stop":
@@ -75,10 +80,22 @@ class SingletonStep(bootsteps.StartStopStep):
             # Not refused: one application often has workers of several pools, and each imports
             # all tasks, also those that are routed elsewhere.
             _logger.warning(_STOPS_NOBODY, ", ".join(to_be_stopped))
+        if has_singletons:
+            _see_store(extension.store)
         extension.heartbeat  # noqa: B018  # its board must be there before the pool forks
 
     def stop(self, worker: Any) -> None:
         del worker
+
+
+def _see_store(store: Store) -> None:
+    """See that the store is one that can be used; that it is away is no reason not to start."""
+    try:
+        store.ping()
+    except StoreError:
+        _logger.debug("The store does not answer yet", exc_info=True)
+    finally:
+        store.close()  # before the pool forks: nobody shares a connection
 
 
 def _begin(sender: Any = None, **_: Any) -> None:

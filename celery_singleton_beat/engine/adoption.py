@@ -49,7 +49,8 @@ class Adopter:
             if not left:
                 break
         if done:
-            self._store.adopt(self._digest, [], done=True)
+            # The store may have forgotten, since then, what was planned a moment ago.
+            self._store.adopt(self._digest, [], done=True, of=entries)
 
     def _adopt_batch(self, now_ms: int, names: Sequence[str]) -> list[str]:
         """Plan some entries; name those that changed under our hands."""

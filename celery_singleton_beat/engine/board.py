@@ -17,6 +17,7 @@ import struct
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Final
 
@@ -55,11 +56,12 @@ _STAGES: Final = tuple(Stage)
 class Board:
     """Records of the attempts in hand. Made by the main process; inherited by its children."""
 
-    def __init__(self, size: int = 16_384) -> None:
+    def __init__(self, size: int = 16_384, *, clock_ms: Callable[[], int] = boot_ms) -> None:
         self._map = mmap.mmap(-1, size * _RECORD.size)
         self._free = deque(range(size))
         self._guard = threading.Lock()
         self._main_pid = os.getpid()
+        self._clock_ms = clock_ms
         self.name = os.urandom(8).hex()
 
     def open(self) -> int | None:
@@ -100,7 +102,7 @@ class Board:
         """Note that the lease is held, and until when that may be believed (boot clock)."""
         self.trust(index, trusted_until_ms=trusted_until_ms, token=token)
         _PID.pack_into(self._map, index * _RECORD.size + 4, os.getpid())
-        _NUMBER.pack_into(self._map, index * _RECORD.size + 32, boot_ms())
+        _NUMBER.pack_into(self._map, index * _RECORD.size + 32, self._clock_ms())
         self.mark(index, Stage.BEGUN)
 
     def trust(self, index: int, *, trusted_until_ms: int, token: int) -> None:
@@ -120,7 +122,7 @@ class Board:
     def running_ms(self, index: int) -> int:
         """Tell for how long the body of an attempt runs by now."""
         began_ms: int = _NUMBER.unpack_from(self._map, index * _RECORD.size + 32)[0]
-        return max(boot_ms() - began_ms, 0)
+        return max(self._clock_ms() - began_ms, 0)
 
     def aim(self, index: int, *, is_aimed: bool) -> None:
         """Note that a signal for the body of this attempt may be about to be sent, or that it was.
@@ -147,4 +149,4 @@ class Board:
         if self._map[at] == Stage.LOST:
             return False
         until_ms: int = _NUMBER.unpack_from(self._map, at + 8)[0]
-        return boot_ms() < until_ms
+        return self._clock_ms() < until_ms

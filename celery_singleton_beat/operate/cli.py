@@ -38,6 +38,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "requests": ("asked", "List the runs that are asked for and not published yet."),
         "locks": ("locks", "List the lock keys that are held, and by whom."),
+        "alerts": ("alerts", "List the alerts that are open, the oldest first."),
         "tenants": ("tenants", "List the tenants, what they have, and their limits."),
     },
     "Change the timetable": {

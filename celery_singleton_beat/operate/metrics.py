@@ -68,7 +68,10 @@ class SingletonCollector(Collector):
     def __init__(self, app: Celery, *, entries: int | Sequence[str] = ENTRIES) -> None:
         self._extension = extension_of(app)
         self._extension.store_url  # noqa: B018  # says now what is missing in the settings
-        chosen = sorted(app.conf.beat_schedule)[:entries] if isinstance(entries, int) else entries
+        if isinstance(entries, int):
+            chosen: Sequence[str] = sorted(map(str, app.conf.beat_schedule))[:entries]
+        else:
+            chosen = [entries] if isinstance(entries, str) else entries
         # A series of its own for this one could not be told from that of all the others.
         self._entries = [str(name) for name in dict.fromkeys(chosen) if name != OTHER]
         if len(self._entries) > MOST_ENTRIES:
@@ -88,7 +91,12 @@ class SingletonCollector(Collector):
             fleet = fleet_view(self._extension, self._extension.store.overview(), "")
             counts = self._counts()
         except StoreError as error:
-            _logger.warning("The store does not answer: %s", error)
+            _logger.warning("The store cannot be read: %s", error)
+            yield _up(0)
+            return
+        except Exception:
+            # Prometheus shows a page that says so; of an error it shows that there was one.
+            _logger.exception("The metrics could not be made")
             yield _up(0)
             return
         yield _up(1)

@@ -42,6 +42,7 @@ key               type     holds
 ``took_asked:R``  string   what replica R claimed of requests with its last one
 ``alerts``        hash     open alert -> what it says; ``""`` -> who is on duty
 ``wake``          channel  told of each change of stored entries
+``never``         none     never there (see ``lua/whole.lua``)
 ================  =======  ======================================================
 
 An entry is in ``due`` or in ``held`` or in neither (its rule has ended, or the
@@ -78,7 +79,6 @@ class Keys:
         self.counted = self._of("history:counted")
         self.queued = self._of("queued")
         self.wake = self._of("wake")
-        self.alerts = self._of("alerts")
         self.turns = self._of("turns")
         self.cards = self._of("cards")
         self.asked = self._of("asked")
@@ -108,6 +108,14 @@ class Keys:
             *(self.cards, self._of("tenants"), self.turns, self.asked, self.asked_config),
             *(self.locks, self.awaited, self.queued, self.crashable),
         )
+
+    @property
+    def alerts(self) -> str:
+        return self._of("alerts")
+
+    @property
+    def never(self) -> str:
+        return self._of("never")
 
     def history_of(self, entry: str) -> str:
         return f"{self.history}:of:{entry_subject(entry)}"

@@ -153,7 +153,9 @@ class MemorySlots(MemorySettling):
             self._enter()
             return SlotsAnswer(tuple(self._state.slots.get(name) for name in entries))
 
-    def adopt(self, digest: str, adoptions: Sequence[Adoption], *, done: bool) -> list[Adopted]:
+    def adopt(
+        self, digest: str, adoptions: Sequence[Adoption], *, done: bool, of: Sequence[str] = ()
+    ) -> list[Adopted]:
         with self._guard:
             now_ms, state = self._enter(), self._state
             if state.governor != digest:
@@ -165,7 +167,7 @@ class MemorySlots(MemorySettling):
                 if verdict is Adopted.ADOPTED and after is not None:
                     self._put(adoption.entry, after)
                 verdicts.append(verdict)
-            if done:
+            if done and all(name in state.slots for name in of):
                 state.adopted = digest
             return verdicts
 

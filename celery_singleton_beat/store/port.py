@@ -189,8 +189,13 @@ class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, AlertStore, 
     def slots(self, entries: Sequence[str], *, set_aside: bool = True) -> SlotsAnswer:
         """Read slots; who plans no entries anew sets none aside."""
 
-    def adopt(self, digest: str, adoptions: Sequence[Adoption], *, done: bool) -> list[Adopted]:
-        """Plan entries, if ``digest`` governs; with ``done`` its configuration is in place."""
+    def adopt(
+        self, digest: str, adoptions: Sequence[Adoption], *, done: bool, of: Sequence[str] = ()
+    ) -> list[Adopted]:
+        """Plan entries, if ``digest`` governs.
+
+        With ``done`` its configuration is in place, if all entries ``of`` it have slots.
+        """
 
     def leave(self, replica: str) -> None:
         """Forget a replica that stops."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from json import dumps
 from json.encoder import encode_basestring_ascii as quoted
@@ -64,13 +64,38 @@ _PARTS: Final = {
     "open_requests": ("prelude", "timetable", "asking", "open_requests"),
 }
 
+_HEARSAY: Final = frozenset(
+    {
+        *("busy", "slots", "lock_names", "locks", "history", "counts", "counted", "overview"),
+        *(
+            "kept",
+            "names",
+            "tenants",
+            "unmarked",
+            "open_requests",
+            "probe",
+            "leave",
+            "watch",
+            "alert",
+        ),
+    }
+)
+"""What only reads, or what nothing rests on: no replica is waited for."""
+
 
 @cache
-def script(name: str) -> Script:
-    """Load a script from the package, with the parts that it builds on."""
+def script(name: str, *, waits: bool = False, in_cluster: bool = False) -> Script:
+    """Load a script from the package, with the parts that it builds on.
+
+    ``waits``: for a store that waits for replicas, if this script is one to wait for;
+    ``in_cluster``: its first key is ``Keys.never``.
+    """
+    waits = waits and name not in _HEARSAY
     folder = files("celery_singleton_beat.store") / "lua"
-    parts = [(folder / f"{part}.lua").read_text("utf-8") for part in _PARTS[name]]
-    return Script(name, "\n".join(parts))
+    first, *others = _PARTS[name]
+    parts = (*(("whole",) if in_cluster else ()), first, *(("noted",) if waits else ()), *others)
+    texts = [(folder / f"{part}.lua").read_text("utf-8") for part in parts]
+    return Script(name, "\n".join(texts), waits=waits)
 
 
 class RedisScripts:
@@ -94,6 +119,9 @@ class RedisScripts:
     ) -> None:
         self.keys = Keys(prefix)
         self._wire = wire
+        wire.near = self.keys.meta
+        self._script = partial(script, waits=wire.waits, in_cluster=wire.in_cluster)
+        self._first_keys = (self.keys.never,) if wire.in_cluster else ()
         # What is kept of one entry goes when it is counted no more.
         own = min(entry_history, history) if statistics else 0
         self._history = f"{history} {own} {statistics}"
@@ -103,7 +131,7 @@ class RedisScripts:
         self._epoch = ""
 
     def _call(self, name: str, keys: Sequence[str], args: Iterable[Any]) -> list[Any]:
-        return self._send(name, script_call(script(name).sha, keys), as_json(args))
+        return self._send(name, self._start(name, keys), as_json(args))
 
     def _send(self, name: str, call: bytes, args: str) -> list[Any]:
         """Call a script with arguments that are JSON already (``as_json``).
@@ -114,7 +142,7 @@ class RedisScripts:
         now = "" if self._now_ms is None else str(self._now_ms())
         gate = f'"{now}",{self._caller},{quoted(self._epoch)},"{urandom(8).hex()}"'
         text = f"[{gate},{args}]" if args else f"[{gate}]"
-        self._epoch, *answer = self._wire.call(script(name), call + packed(text))
+        self._epoch, *answer = self._wire.call(self._script(name), call + packed(text))
         return answer
 
     def _head(self, name: str, shared: Iterable[str], own: int) -> bytes:
@@ -122,10 +150,13 @@ class RedisScripts:
         head = self._heads.get((name, own))
         if head is None:
             names = [getattr(self.keys, key) for key in shared]
-            head = script_call(script(name).sha, names, own)
+            head = self._start(name, names, own)
             if own <= _FEW:
                 self._heads[name, own] = head
         return head
+
+    def _start(self, name: str, keys: Sequence[str], own: int = 0) -> bytes:
+        return script_call(self._script(name).sha, (*self._first_keys, *keys), own)
 
 
 def as_json(args: Iterable[Any]) -> str:

@@ -22,7 +22,6 @@ PROBES: Final = (
     ("GET", "@1"),
     ("MGET", "@1"),
     ("PTTL", "@1"),
-    ("EXISTS", "@1"),
     ("HSET", "@2", "x", "1"),
     ("HGET", "@2", "x"),
     ("HMGET", "@2", "x"),

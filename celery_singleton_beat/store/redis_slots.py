@@ -112,7 +112,9 @@ class RedisSlots(Settlers):
                 found.append(None if text in ("", "ASIDE") else Slot.from_text(text))
         return SlotsAnswer(tuple(found), tuple(unreadable))
 
-    def adopt(self, digest: str, adoptions: Sequence[Adoption], *, done: bool) -> list[Adopted]:
+    def adopt(
+        self, digest: str, adoptions: Sequence[Adoption], *, done: bool, of: Sequence[str] = ()
+    ) -> list[Adopted]:
         keys = self.keys
         verdicts: list[Adopted] = []
         parts = list(batches(adoptions)) or [()]
@@ -124,7 +126,7 @@ class RedisSlots(Settlers):
             answer = self._call(
                 "adopt",
                 (keys.meta, keys.due, keys.held, keys.slots),
-                (digest, int(is_last), told),
+                (digest, int(is_last), told, list(of) if is_last else []),
             )
             verdicts += map(Adopted, answer)
         return verdicts

@@ -18,9 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Any, Final
-from urllib.parse import parse_qs, unquote, urlsplit
 
-import redis
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
@@ -36,18 +34,19 @@ from redis.exceptions import (
     TimeoutError as SlowServer,
 )
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from celery_singleton_beat.errors import (
     ConfigurationError,
     ForeignStore,
     StoreCorrupt,
     StoreTooNew,
+    StoreTooOld,
     StoreUnavailable,
 )
-from celery_singleton_beat.store.redis_words import command, exchange
-
-_SENTINEL_PORT: Final = 26379
+from celery_singleton_beat.store.redis_cluster import follow, place_in
+from celery_singleton_beat.store.redis_place import address_of, is_cluster, pool_of
+from celery_singleton_beat.store.redis_version import OLDEST, version_of
+from celery_singleton_beat.store.redis_words import command, exchange, exchange_and_wait
 
 LINE_ERRORS: Final = (RedisError, OSError)
 """What a connection of this wire may raise."""
@@ -59,10 +58,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Script:
-    """A Lua script and the name by which the server knows it."""
+    """A Lua script and the name by which the server knows it.
+
+    ``waits``: if the wire waits for replicas, what this one wrote is to be on them.
+    """
 
     name: str
     source: str
+    waits: bool = False
     sha: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,7 +74,11 @@ class Script:
 
 
 class Wire:
-    """Calls scripts on one Redis. Connects when first used; safe in threads and after a fork."""
+    """Calls scripts on one Redis. Connects when first used; safe in threads and after a fork.
+
+    ``wait_replicas``: an answer counts only if so many replicas have what it rests on within
+    ``wait_timeout_ms``. ``near`` is a key of the store: in a cluster, it leads to the node.
+    """
 
     def __init__(
         self,
@@ -81,8 +88,15 @@ class Wire:
         connect_timeout_ms: int = 2000,
         socket_timeout_ms: int = 2000,
         health_check_ms: int = 0,
+        wait_replicas: int = 0,
+        wait_timeout_ms: int = 1000,
     ) -> None:
         self._url = url
+        self.near = ""
+        self.in_cluster = is_cluster(url)
+        self.waits = wait_replicas > 0
+        self._replicas = wait_replicas
+        self._wait = command("WAIT", str(wait_replicas), str(wait_timeout_ms))
         keepalive = {} if url.startswith("unix") else {"socket_keepalive": True}
         self._options: dict[str, Any] = {
             "socket_connect_timeout": connect_timeout_ms / 1000,
@@ -101,18 +115,20 @@ class Wire:
         self._pool: Any = None
         self._idle: deque[Any] = deque()
         self._pid = 0
+        self._is_admitted = False
 
     @property
     def address(self) -> str:
         """Where the server is, without secrets: for messages."""
-        return ";".join(_without_secrets(part) for part in self._url.split(";"))
+        return address_of(self._url)
 
     def call(self, script: Script, call: bytes) -> list[Any]:
         """Run a script and return its answer; ``call`` is the whole command.
 
         Raises:
-            StoreUnavailable: no answer; the script may have run.
+            StoreUnavailable: no answer, or too few replicas have it; the script may have run.
             ForeignStore, StoreTooNew, StoreCorrupt: what the script found.
+            StoreTooOld: the server is.
         """
         try:
             connection = self._take()
@@ -145,7 +161,7 @@ class Wire:
             connection = self.new_connection() if on_its_own else self._take()
             try:
                 if connection._sock is None:  # noqa: SLF001  # no public way to ask
-                    _connect(connection)
+                    self._connect(connection)
                 connection.send_command(*words)
                 answer = connection.read_response()
             except ResponseError:
@@ -174,7 +190,7 @@ class Wire:
         was_open = connection._sock is not None  # noqa: SLF001  # no public way to ask
         try:
             if not was_open or not _is_well(connection):
-                _connect(connection)
+                self._connect(connection)
             return self._run(connection, script, call)
         except (AuthenticationError, SlowServer, TimeoutError):
             raise
@@ -182,20 +198,51 @@ class Wire:
             # A server that was the primary when this connection was made may be one no more.
             if not was_open:
                 raise
+        except ResponseError as error:
+            if not follow(connection, error):
+                raise
         connection.disconnect()
-        _connect(connection)
+        self._connect(connection)
         return self._run(connection, script, call)
 
-    @staticmethod
-    def _run(connection: Any, script: Script, call: bytes) -> str:
+    def _run(self, connection: Any, script: Script, call: bytes) -> str:
+        tell = self._tell_and_wait if script.waits else exchange
         try:
-            text = exchange(connection, call)
+            text = tell(connection, call)
         except NoScriptError:
             exchange(connection, command("SCRIPT", "LOAD", script.source))
-            text = exchange(connection, call)
+            text = tell(connection, call)
         if connection.health_check_interval:  # the driver counts only what it reads itself
             connection.next_health_check = time.monotonic() + connection.health_check_interval
         return text
+
+    def _tell_and_wait(self, connection: Any, call: bytes) -> str:
+        text, replicas = exchange_and_wait(connection, call, self._wait)
+        if replicas < self._replicas:
+            raise StoreUnavailable(
+                f"the store at {self.address} answered, but only {replicas} of "
+                f"{self._replicas} replicas have it (singleton_beat_wait_replicas)"
+            )
+        return text
+
+    def _connect(self, connection: Any) -> None:
+        """Connect; behind Sentinel and in a cluster, that is where the primary is looked up.
+
+        Raises:
+            StoreTooOld: this server cannot run the scripts.
+        """
+        connection.next_health_check = math.inf
+        connection.connect()
+        if not self._is_admitted:
+            version = version_of(connection)
+            if version is not None and version < OLDEST:
+                connection.disconnect()
+                found, least = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
+                raise StoreTooOld(
+                    f"the store at {self.address} is Redis {found}: at least {least} is needed, "
+                    "or any Valkey"
+                )
+            self._is_admitted = True
 
     def _take(self) -> Any:
         if self._pid != os.getpid():
@@ -213,18 +260,13 @@ class Wire:
         """
         try:
             if self._pool is None:
-                self._pool = self._client().connection_pool
+                self._pool = pool_of(self._url, dict(self._options), self.near)
             connection = self._pool.make_connection()
         except (TypeError, ValueError) as error:
             msg = f"the store's URL ({self.address}) or singleton_beat_redis_options: {error}"
             raise ConfigurationError(msg) from error
         connection.next_health_check = math.inf  # a new line needs no trial before its first answer
         return connection
-
-    def _client(self) -> Any:
-        if self._url.startswith("sentinel"):
-            return _sentinel_client(self._url, dict(self._options))
-        return redis.Redis.from_url(self._url, **self._options)
 
     def _meant(self, error: ResponseError) -> Exception:
         text = str(error)
@@ -244,17 +286,16 @@ class Wire:
                 f"a key under our prefix at {self.address} holds something foreign ({text}): "
                 "remove it or set another singleton_beat_key_prefix"
             )
+        if place_in(error) and not self.in_cluster:
+            return StoreUnavailable(
+                f"the store at {self.address} is a node of a cluster, and not the one that has "
+                "these keys: name it by redis+cluster:// (or rediss+cluster://)"
+            )
         return self._unavailable(error)
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         text = str(error) or type(error).__name__
         return StoreUnavailable(f"the store at {self.address} did not answer: {text}")
-
-
-def _connect(connection: Any) -> None:
-    """Connect; behind Sentinel, that is where the primary is looked up."""
-    connection.next_health_check = math.inf
-    connection.connect()
 
 
 def _is_well(connection: Any) -> bool:
@@ -267,43 +308,3 @@ def _is_well(connection: Any) -> bool:
         connection.disconnect()
         return False
     return True
-
-
-def _without_secrets(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or ""
-    except ValueError:  # they cannot be read, and a password may stand anywhere
-        return f"{url.partition('://')[0][:20]}://…"
-    return (
-        f"unix://{parts.path}"
-        if parts.scheme == "unix"
-        else f"{parts.scheme}://{host}:{port}{parts.path}"
-    )
-
-
-def _sentinel_client(url: str, options: dict[str, Any]) -> Any:
-    """Build a client from ``sentinel://host:port;sentinel://host:port/0``, as kombu writes it."""
-    name = options.pop("master_name", None)
-    own = options.pop("sentinel_kwargs", {})
-    hosts = []
-    for part in url.split(";"):
-        split = urlsplit(part)
-        hosts.append((split.hostname or "127.0.0.1", split.port or _SENTINEL_PORT))
-        query = parse_qs(split.query)
-        name = name or (query["master_name"][0] if "master_name" in query else None)
-        if split.password:
-            options.setdefault("password", unquote(split.password))
-        if split.username:
-            options.setdefault("username", unquote(split.username))
-        if split.path.strip("/"):
-            options.setdefault("db", int(split.path.strip("/")))
-    if name is None:
-        msg = (
-            "sentinel:// needs the name of the primary: "
-            'set singleton_beat_redis_options = {"master_name": "…"}'
-        )
-        raise ConfigurationError(msg)
-    timeouts = {k: options[k] for k in ("socket_connect_timeout", "socket_timeout")}
-    sentinels: Any = Sentinel
-    return sentinels(hosts, sentinel_kwargs={**timeouts, **own}).master_for(name, **options)

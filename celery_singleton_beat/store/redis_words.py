@@ -50,11 +50,43 @@ def exchange(connection: Any, command: bytes) -> str:
     socket = connection._sock  # noqa: SLF001  # no public way to it
     socket.sendall(command)
     read = _piece(socket)
+    # As ``_reply`` does it, for what comes in one piece: almost all, and every run waits for it.
+    begin = read.find(_END) + len(_END)
+    if read[:1] == b"$" and begin > 1:
+        end = begin + int(read[1 : begin - len(_END)])
+        if len(read) >= end + len(_END):
+            return read[begin:end].decode("utf-8", "replace")
+    kind, told, _ = _reply(connection, read)
+    if kind != b"$":
+        raise _error(connection, told)
+    return told.decode("utf-8", "replace")
+
+
+def exchange_and_wait(connection: Any, command: bytes, wait: bytes) -> tuple[str, int]:
+    """Do as ``exchange``, with a ``WAIT`` in the same journey; tell too how many replicas have it.
+
+    Raises:
+        TimeoutError, OSError, RedisError: as ``exchange``. Of an error that the server told,
+            nothing is under way any more.
+    """
+    connection._sock.sendall(command + wait)  # noqa: SLF001
+    kind, told, rest = _reply(connection, b"")
+    kind_of_count, count, _ = _reply(connection, rest)
+    if kind != b"$":
+        raise _error(connection, told)
+    if kind_of_count != b":":
+        raise _error(connection, count)
+    return told.decode("utf-8", "replace"), int(count)
+
+
+def _reply(connection: Any, read: bytes) -> tuple[bytes, bytes, bytes]:
+    """Read one reply, of which so much was read: its kind, what it tells, what came behind it."""
+    socket = connection._sock  # noqa: SLF001
     while (at := read.find(_END)) < 0:
         read += _piece(socket)
-    if read[:1] != b"$":
-        raise connection._parser.parse_error(read[1:at].decode("utf-8", "replace"))  # noqa: SLF001
     begin = at + len(_END)
+    if read[:1] != b"$":
+        return read[:1], read[1:at], read[begin:]
     end = begin + int(read[1:at])
     if len(read) < end + len(_END):
         pieces = [read]
@@ -63,7 +95,12 @@ def exchange(connection: Any, command: bytes) -> str:
             pieces.append(_piece(socket))
             missing -= len(pieces[-1])
         read = b"".join(pieces)
-    return read[begin:end].decode("utf-8", "replace")
+    return b"$", read[begin:end], read[end + len(_END) :]
+
+
+def _error(connection: Any, told: bytes) -> Exception:
+    error: Exception = connection._parser.parse_error(told.decode("utf-8", "replace"))  # noqa: SLF001
+    return error
 
 
 def _piece(socket: Any) -> bytes:

@@ -232,6 +232,18 @@ def what_a_settlement_queues_and_tells_is_noted_once(it: StoreUnderTest) -> None
     equal(it.store.busy(["run"]), [False])
 
 
+def a_claim_of_requests_asked_again_gives_nothing_that_another_took(it: StoreUnderTest) -> None:
+    has_entry(it)
+    equal([claimed(it, request_id="none") for _ in range(2)], [[], []])
+    ask(it)
+    (one,) = claim(it, request_id="same").claims
+    settle(it, one, slot=replace(one.slot, due_ms=START_MS))
+
+    equal(claimed(it, replica="r2"), [("q", 1)])
+
+    equal(claimed(it, request_id="same"), [])
+
+
 ASKED_CHECKS = (
     what_is_asked_for_is_claimed_at_once_and_apart_from_the_timetable,
     a_backfill_is_claimed_portion_by_portion,
@@ -239,6 +251,7 @@ ASKED_CHECKS = (
     requests_take_turns,
     a_request_is_held_by_one_and_free_when_the_hold_is_over,
     a_claim_of_requests_asked_again_is_answered_the_same,
+    a_claim_of_requests_asked_again_gives_nothing_that_another_took,
     a_request_waits_while_its_entry_is_stopped_and_goes_on,
     many_requests_that_wait_are_looked_at_less_often,
     what_is_asked_for_counts_for_its_tenant,

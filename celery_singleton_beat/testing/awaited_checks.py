@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Settlement
+from celery_singleton_beat.protocol.run import Outcome
 from celery_singleton_beat.testing.harness import START_MS, StoreUnderTest, equal
 
 _DEADLINE_MS = 7000
@@ -106,11 +107,39 @@ def a_settlement_that_lost_awaits_nothing(it: StoreUnderTest) -> None:
     equal(it.store.recall(limit=5, hold_ms=1000), [])
 
 
+def what_ran_so_long_ago_that_it_is_forgotten_is_awaited_anew(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS)
+    attempt = it.attempt(
+        "x0", key="k0", window_ms=5000, entry="x", is_awaited=True, scheduled_ms=START_MS
+    )
+    it.begin(attempt)
+    it.finish(attempt, Outcome.SUCCEEDED)
+    it.clock.advance(5000)
+    awaited = _publish(it, 0)
+
+    it.clock.advance(_DEADLINE_MS)
+
+    equal(it.store.recall(limit=5, hold_ms=1000), awaited)
+
+
+def what_began_before_a_later_one_was_published_is_not_lost(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS)
+    _begin(it, 0)
+    it.clock.advance(1_000_000)
+    _, later = _publish(it, 0, 1)
+
+    it.clock.advance(_DEADLINE_MS)
+
+    equal(it.store.recall(limit=5, hold_ms=1000), [later])
+
+
 AWAITED_CHECKS = (
     what_began_is_not_overdue,
     what_began_before_it_was_settled_is_not_overdue,
     the_last_of_its_entry_is_recalled_at_its_deadline_and_held,
     while_a_later_one_waits_too_it_is_a_queue_and_not_a_loss,
     what_was_dismissed_is_awaited_no_longer,
+    what_ran_so_long_ago_that_it_is_forgotten_is_awaited_anew,
+    what_began_before_a_later_one_was_published_is_not_lost,
     a_settlement_that_lost_awaits_nothing,
 )

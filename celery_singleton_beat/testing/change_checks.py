@@ -15,12 +15,13 @@ def a_change_never_touches_a_live_hold(it: StoreUnderTest) -> None:
     it.put(at_ms=START_MS + 1)
     it.clock.advance(1)
     (claim,) = it.take().claims
+    it.clock.advance(1)
 
     it.put(definition="2", rule="r2")
     it.pause()
     it.resume()
 
-    it.clock.advance(HOLD_MS - 1)
+    it.clock.advance(HOLD_MS - 2)
     equal((it.slot(), it.taken("r2")), (claim.slot, []))
     it.clock.advance(1)
     (second,) = it.take("r2").claims

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from celery_singleton_beat.protocol.claim import Adopted, Settled, Slot
 from celery_singleton_beat.store.port import Adoption, Standing
 from celery_singleton_beat.testing.harness import HOLD_MS, START_MS, StoreUnderTest, equal
@@ -51,6 +53,13 @@ def a_governor_that_leaves_is_followed_at_once(it: StoreUnderTest) -> None:
     equal(it.claim("r1", "a").standing, Standing.ADOPTS)
 
 
+def a_replica_that_comes_back_with_another_configuration_is_as_new(it: StoreUnderTest) -> None:
+    it.plan("a", x=START_MS)
+    it.live_on(16, ("r1", "a"), ("r2", "a"))
+
+    equal(it.claim("r1", "b").standing, Standing.STANDS_BY)
+
+
 def an_outage_of_the_store_changes_no_governor(it: StoreUnderTest) -> None:
     it.plan("a", x=START_MS)
     it.claim("r2", "b")
@@ -80,6 +89,20 @@ def adoption_is_compare_and_set_and_leaves_a_live_hold_alone(it: StoreUnderTest)
     equal(it.store.adopt("a", [Adoption("x", held, planned)], done=False), [Adopted.HELD])
     it.clock.advance(1)
     equal(it.store.adopt("a", [Adoption("x", held, planned)], done=False), [Adopted.ADOPTED])
+    equal([slot and slot.fence for slot in it.store.slots(["x"]).slots], [held and held.fence])
+
+
+def a_configuration_is_in_place_when_all_its_entries_have_slots(it: StoreUnderTest) -> None:
+    """A store that forgot in between must not be taken for one that knows what is due."""
+    it.claim("r1", "a")
+    planned = Slot("rule", it.clock() + 1000, it.clock() + 1000)
+    adoption = Adoption("x", None, planned)
+    it.store.adopt("a", [adoption], done=True, of=["x", "y"])
+    equal(it.claim("r1", "a").standing, Standing.ADOPTS)
+
+    it.store.adopt("a", [replace(adoption, entry="y")], done=True, of=["x", "y"])
+
+    equal(it.claim("r1", "a").standing, Standing.GOVERNS)
 
 
 def who_does_not_govern_plans_nothing(it: StoreUnderTest) -> None:
@@ -90,6 +113,7 @@ def who_does_not_govern_plans_nothing(it: StoreUnderTest) -> None:
 
     equal(verdicts, [Adopted.CHANGED])
     equal(it.store.slots(["x"]).slots[0], seen)
+    equal(it.claim("r1", "a").standing, Standing.GOVERNS)
 
 
 def a_settlement_of_a_former_governor_is_stale_and_due_at_once(it: StoreUnderTest) -> None:
@@ -107,8 +131,10 @@ FLEET_CHECKS = (
     a_version_that_keeps_crashing_never_governs,
     a_dead_governor_is_followed_after_the_timeout,
     a_governor_that_leaves_is_followed_at_once,
+    a_replica_that_comes_back_with_another_configuration_is_as_new,
     an_outage_of_the_store_changes_no_governor,
     adoption_is_compare_and_set_and_leaves_a_live_hold_alone,
+    a_configuration_is_in_place_when_all_its_entries_have_slots,
     who_does_not_govern_plans_nothing,
     a_settlement_of_a_former_governor_is_stale_and_due_at_once,
 )

@@ -157,6 +157,12 @@ def a_stored_claim_asked_again_gives_nothing_that_another_took(it: StoreUnderTes
     equal(it.taken("r1", request_id="also"), [])
 
 
+def a_stored_claim_that_took_nothing_may_be_asked_again(it: StoreUnderTest) -> None:
+    it.put(at_ms=START_MS + 1000)
+
+    equal([it.taken(request_id="same") for _ in range(2)], [[], []])
+
+
 def a_claim_takes_no_more_than_one_step_can_carry(it: StoreUnderTest) -> None:
     puts = [Put(f"e{n}", "{}", "rule", START_MS, START_MS) for n in range(MOST_CLAIMS + 5)]
     it.store.put(puts, Quota())
@@ -197,6 +203,7 @@ HOLD_CHECKS = (
     a_stored_claim_asked_again_is_answered_the_same,
     a_stored_claim_asked_again_gives_only_what_it_still_holds,
     a_stored_claim_asked_again_gives_nothing_that_another_took,
+    a_stored_claim_that_took_nothing_may_be_asked_again,
     a_claim_takes_no_more_than_one_step_can_carry,
     what_was_published_of_a_stored_entry_is_awaited_and_told,
 )

@@ -132,6 +132,19 @@ def a_key_held_for_a_retry_that_never_comes_is_free_without_notice(it: StoreUnde
     equal(it.begin(replace(first, holder="h3", attempt=1)), Begun.RUN)
 
 
+def an_attempt_whose_retry_never_came_begins_anew_under_its_own_lock(it: StoreUnderTest) -> None:
+    first = it.attempt(holds_retries=True)
+    it.begin(first)
+    it.finish(first, Outcome.RETRYING, wait_ms=_WAIT_MS)
+    it.clock.advance(_WAIT_MS + TTL_MS)
+    equal(it.begin(first), Begun.TWIN)
+    it.clock.advance(NOTICE_MS)
+
+    equal(it.begin(first), Begun.RUN)
+
+    equal(it.renew(first), Renewed.KEPT)
+
+
 def between_retries_a_key_is_free_where_that_is_not_asked_for(it: StoreUnderTest) -> None:
     it.begin(it.attempt())
     it.finish(it.attempt(), Outcome.RETRYING, wait_ms=_WAIT_MS)
@@ -265,6 +278,7 @@ LOCK_CHECKS = (
     an_end_frees_its_key_although_the_clock_stepped_back,
     between_retries_a_key_is_held_where_that_is_asked_for,
     a_key_held_for_a_retry_that_never_comes_is_free_without_notice,
+    an_attempt_whose_retry_never_came_begins_anew_under_its_own_lock,
     between_retries_a_key_is_free_where_that_is_not_asked_for,
     a_key_held_for_a_retry_is_freed_if_the_retry_was_not_published,
     an_end_leaves_the_key_of_another_alone,

@@ -38,6 +38,17 @@ def a_claim_asked_again_after_its_settlement_is_empty(it: StoreUnderTest) -> Non
     equal(it.held(again), [])
 
 
+def a_claim_asked_again_gives_nothing_that_another_took_in_that_moment(
+    it: StoreUnderTest,
+) -> None:
+    it.plan(x=START_MS)
+    it.move_on(it.claim("r1", request_id="same"), by_ms=0)
+
+    equal(it.held(it.claim("r2")), ["x"])
+
+    equal(it.held(it.claim("r1", request_id="same")), [])
+
+
 def a_slot_is_due_again_when_its_hold_is_over_and_not_before(it: StoreUnderTest) -> None:
     it.plan(x=START_MS)
     equal(it.held(it.claim("r1")), ["x"])
@@ -135,6 +146,7 @@ SLOT_CHECKS = (
     a_due_slot_is_claimed_once,
     a_claim_asked_again_is_answered_the_same,
     a_claim_asked_again_after_its_settlement_is_empty,
+    a_claim_asked_again_gives_nothing_that_another_took_in_that_moment,
     a_slot_is_due_again_when_its_hold_is_over_and_not_before,
     a_settlement_after_a_reclaim_is_lost,
     a_late_settlement_that_nobody_overtook_is_confirmed,

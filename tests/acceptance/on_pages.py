@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from celery_singleton_beat.protocol.statistics import BUSY, DUPLICATE
-from celery_singleton_beat.store.redis_store import RedisStore
-from celery_singleton_beat.store.redis_wire import Wire
 
 if TYPE_CHECKING:
     from celery_singleton_beat.protocol.history import Fact
     from tests.acceptance.deployment import Deployment
 
 ENOUGH: Final = 60.0
-KEPT: Final = 200_000
 _NO_FACTS: Final = (BUSY, DUPLICATE)
 
 Facts = dict[str, int]
@@ -59,15 +56,6 @@ class Dashboard:
         answer = httpx.get(self._url + page, headers={"Accept": "application/json"}, timeout=ENOUGH)
         answer.raise_for_status()
         return answer.json()
-
-
-def facts_of(store_url: str) -> list[Fact]:
-    """All that the store remembers, the newest first."""
-    store = RedisStore(Wire(store_url), prefix="{csb:acceptance}", app="acceptance")
-    try:
-        return store.history(KEPT)
-    finally:
-        store.close()
 
 
 def expected_counts(facts: list[Fact]) -> tuple[Facts, dict[str, Facts]]:

@@ -7,7 +7,7 @@ import os
 import random
 from typing import TYPE_CHECKING
 
-from tests.acceptance import on_pages, timetable
+from tests.acceptance import exported, on_pages, timetable
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.storm import Storm
 from tests.acceptance.timetable import Every
@@ -39,7 +39,7 @@ def test_the_dashboard_shows_what_the_run_records_say_number_for_number(
         timetable.schedule(*ENTRIES),
         singleton_beat_catch_up="all",
         singleton_beat_start_deadline=15,
-        singleton_beat_history=on_pages.KEPT,
+        singleton_beat_history=exported.KEPT,
     )
     dashboard = on_pages.Dashboard(deployment)
     storm = Storm(deployment, make_skew, random.Random(seed))
@@ -57,7 +57,7 @@ def test_the_dashboard_shows_what_the_run_records_say_number_for_number(
     for proc in (*storm.beats, *storm.workers):
         proc.terminate()
 
-    facts = on_pages.facts_of(store_url)
+    facts = exported.facts_of(store_url)
     total, _ = on_pages.expected_counts(facts)
     show("on pages", {"seed": seed, "faults": storm.counts, "counted": total})
     assert set(answers) == {200}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance import exported, timetable
+from tests.acceptance import exported, on_pages, timetable
 from tests.acceptance.deployment import Deployment, account
 from tests.acceptance.storm import Storm
 from tests.acceptance.timetable import Every
@@ -86,6 +86,7 @@ def test_every_occurrence_runs_once_through_kills_freezes_and_wrong_clocks(  # n
     show("ledger", account(tally, facts, due, may=may))
     show("exported", {kind: len(exported.occurrences(told, kind)) for kind in SHOWN})
     assert exporter.counted() == pytest.approx(exported.expected(told))
+    assert on_pages.Dashboard(deployment).counted() == on_pages.expected_counts(told)
     assert due - exported.occurrences(told, "published") == set()
     assert due - exported.occurrences(told, "succeeded") == set()
     assert exported.occurrences(told, "succeeded") <= {key for key in may if tally.ended(key)}

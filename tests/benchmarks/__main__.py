@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.benchmarks import (
+    capacity,
     dispatch_rate,
     figures_cost,
     lateness,
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, tuple[Callable[[Bench], list[Table]], str | None]] = {
     "timetable-peers": (timetable_peers.run, timetable_peers.__doc__),
     "timetable-rate": (timetable_rate.run, timetable_rate.__doc__),
     "timetable-writes": (timetable_writes.run, timetable_writes.__doc__),
+    "capacity": (capacity.run, capacity.__doc__),
     "figures": (figures_cost.run, figures_cost.__doc__),
     "renewal": (renewal.run, renewal.__doc__),
     "reconcile": (reconcile_rate.run, reconcile_rate.__doc__),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -16,17 +17,18 @@ from celery_singleton_beat.testing import CHECKS, Check, FakeClock, StoreUnderTe
 Make = Callable[[Callable[[], int]], Store]
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "cluster"])
 def make(request: pytest.FixtureRequest) -> Make:
     if request.param == "memory":
         return MemoryStore
-    url = request.getfixturevalue("redis_url")
-    made = 0
+    if request.param == "redis":
+        url = request.getfixturevalue("redis_url")
+    else:
+        url = request.getfixturevalue("cluster").url()
 
     def make_redis(clock: Callable[[], int]) -> Store:
-        nonlocal made
-        made += 1
-        return RedisStore(Wire(url), prefix=f"contract-{made}", app="app", now_ms=clock)
+        prefix = f"contract-{uuid.uuid4().hex}"  # in a cluster there is but one database
+        return RedisStore(Wire(url), prefix=prefix, app="app", now_ms=clock)
 
     return make_redis
 

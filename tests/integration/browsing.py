@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 800}
-PAGES = ("", "timeline", "entries", "locks", "tenants", "statistics", "history")
+PAGES = ("", "timeline", "entries", "locks", "tenants", "statistics", "history", "doctor")
 
 
 def find_chromium() -> str:

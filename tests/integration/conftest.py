@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +14,6 @@ from celery_singleton_beat.testing import FakeClock
 from tests.integration.command_line import CommandLine
 from tests.integration.stored import Replica, ms
 from tests.integration.workers import Shop
-from tests.rig.absent import skip_or_fail
 
 if TYPE_CHECKING:
     import pathlib
@@ -66,21 +63,6 @@ def make_replica(redis_url: str) -> Iterator[Callable[..., Replica]]:
 def replica(make_replica: Callable[..., Replica]) -> Replica:
     """A replica with no entries of its own, on a Monday at seven in the morning."""
     return make_replica(FakeClock(ms("2026-03-02 07:00")))
-
-
-@pytest.fixture
-def certificate(tmp_path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-    """A self-signed certificate for the loopback address, and its key."""
-    if shutil.which("openssl") is None:
-        skip_or_fail("openssl")
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    command = [
-        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-        *("-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST},DNS:localhost"),
-        *("-out", str(certificate), "-keyout", str(key)),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
-    return certificate, key
 
 
 @pytest.fixture

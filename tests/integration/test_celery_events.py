@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flower.events import EventsState
 
 from tests.integration.workers import ENOUGH, occurrence
 from tests.rig.receiver import Receiver
@@ -54,6 +53,7 @@ def test_a_worker_that_sends_task_events_tells_what_became_of_runs(
     told = received.of("singleton-skipped", uuid=skipped.id)
     ended = received.of("singleton-ended", uuid=run.id)
     duplicate = received.of("singleton-duplicate")
+    received.of("task-succeeded", uuid=run.id)  # Celery gathers some before it sends them
 
     assert (told["name"], told["key"], told["reason"]) == ("shop.early", "early:one", "locked")
     assert told["hostname"] == "worker1@rig"
@@ -64,7 +64,7 @@ def test_a_worker_that_sends_task_events_tells_what_became_of_runs(
         "singleton-ended",
         "singleton-skipped",
     ]
-    assert {"task-received", "task-started", "task-succeeded"} <= received.types("task")
+    assert {"task-received", "task-started"} <= received.types("task")
     assert received.failures == []
 
 
@@ -134,8 +134,9 @@ def test_beats_send_nothing_unless_they_are_asked_to(
 def test_flower_is_not_disturbed_by_events_that_it_does_not_know(
     make_shop: Callable[..., Shop], listen: Callable[..., Receiver]
 ) -> None:
+    flower = pytest.importorskip("flower.events")
     shop = make_shop(**BEAT, singleton_beat_send_events=True)
-    received = listen(shop, EventsState())
+    received = listen(shop, flower.EventsState())
     shop.worker("prefork", 1, "-E")
     shop.run("beat", "-l", "INFO", name="beat")
     run = shop.send("early", "one", headers=occurrence())

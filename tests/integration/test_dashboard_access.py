@@ -25,6 +25,7 @@ PAGES = (
     "/tenants",
     "/statistics",
     "/history",
+    "/doctor",
 )
 POLICY = {
     "default-src 'none'",
@@ -97,6 +98,17 @@ def test_a_name_that_somebody_points_here_is_refused(
     answers = [visitor.get(path, Host=host) for path in ("/", "/static/x/live.js", "/live")]
 
     assert [answer.status_code for answer in answers] == [403, 403, 403]
+
+
+@pytest.mark.parametrize("host", ["[", "a b", "x:y", "[::1", "", "%00"])
+def test_a_host_that_is_none_breaks_nothing_where_any_is_allowed(
+    visit: Callable[..., Visitor], host: str
+) -> None:
+    visitor = visit(token=TOKEN)
+
+    answers = [visitor.get(path, Host=host) for path in ("/", "/login", "/live?x=1")]
+
+    assert [answer.status_code for answer in answers] == [303, 200, 401]
 
 
 @pytest.mark.parametrize("host", ["localhost:5556", "127.0.0.1", "[::1]:80", "LOCALHOST"])

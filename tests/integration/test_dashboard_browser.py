@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from celery_singleton_beat.demo.server import EmbeddedServer
 
 WIDEST = "W" * 200
+TITLES = ["Timeline", "Entries", "Locks", "Tenants", "Statistics", "History", "Doctor"]
 ALL_PAGES = (*PAGES, "entry?name=prices", "entry?name=acme%3Anightly")
 
 
@@ -80,7 +81,7 @@ def test_all_pages_are_reached_by_keyboard_alone(
     skip = eyes.focused()
     page.keyboard.press("Enter")
     target = page.evaluate("() => document.activeElement.id")
-    for name in ("Timeline", "Entries", "Locks", "Tenants", "Statistics", "History", "Overview"):
+    for name in (*TITLES, "Overview"):
         eyes.look(page.url.removeprefix(eyes.url).lstrip("/").partition("#")[0])
         eyes.press_until(name)
         page.keyboard.press("Enter")
@@ -94,7 +95,7 @@ def test_all_pages_are_reached_by_keyboard_alone(
     expect(page.get_by_role("heading", level=1)).to_contain_text("prices")
 
     assert (skip, target) == ("Skip to the content", "main")
-    assert titles[:-1] == ["Timeline", "Entries", "Locks", "Tenants", "Statistics", "History"]
+    assert titles[:-1] == TITLES
     assert eyes.complaints == []
 
 
@@ -214,7 +215,7 @@ def test_without_scripts_everything_can_be_read_and_done(
     expect(page.locator(".said")).to_have_text("It is paused.")
     page.get_by_role("link", name="every 15 s").click()
 
-    assert headings[1:] == ["Timeline", "Entries", "Locks", "Tenants", "Statistics", "History"]
+    assert headings[1:] == TITLES
     assert page.locator('meta[http-equiv="refresh"]').get_attribute("content") == "15"
     assert story.replica.timetable.get("acme:nightly").changed_by == "ann"
     assert not page.get_by_role("button", name="Hold still").is_visible()

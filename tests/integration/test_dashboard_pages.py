@@ -76,7 +76,7 @@ def test_the_overview_says_who_is_alive_and_who_governs(
 
     said, data = visitor.text("/"), visitor.data("/")
 
-    assert "All is well." in said
+    assert [notice for notice in data["notices"] if notice["weight"] == "bad"] == []
     assert "1 replica alive" in said
     assert f"{story.replica.scheduler.replica.name} governs" in said
     assert data["alive"] == 1
@@ -429,6 +429,33 @@ def test_a_store_that_is_away_is_said_to_be(visit: Callable[..., Visitor], own_r
     assert all("The store does not answer" in page.text for page in pages)
     assert pages[0].headers["retry-after"] == "5"
     assert (data.status_code, list(data.json())) == (503, ["error"])
+
+
+def test_the_doctor_is_asked_and_tells_the_way_out(
+    visit: Callable[..., Visitor], app: Celery
+) -> None:
+    visitor = visit(app)
+
+    said, data = visitor.text("/doctor"), visitor.data("/doctor")
+
+    verdicts = [one["verdict"] for one in data["diagnoses"]]
+    assert verdicts == sorted(verdicts, key=["problem", "warning", "unknown", "ok"].index)
+    worst = data["diagnoses"][0]
+    assert worst["verdict"] == "problem"
+    assert worst["found"] in said
+    assert worst["cure"] in said
+
+
+def test_the_doctor_is_asked_where_the_store_is_away_too(
+    visit: Callable[..., Visitor], own_redis: Any
+) -> None:
+    app = shop_of(own_redis.url(), singleton_beat_connect_timeout=1)
+    own_redis.stop()
+
+    answer = visit(app).get("/doctor")
+
+    assert answer.status_code == 200
+    assert "did not answer" in words_of(answer.text)
 
 
 def test_the_history_is_found_by_kind_and_by_whoever_did_it(

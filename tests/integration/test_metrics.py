@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from celery_singleton_beat import ConfigurationError
 from celery_singleton_beat.operate.metrics import SingletonCollector
 from celery_singleton_beat.protocol.run import Attempt, Outcome
+from celery_singleton_beat.protocol.statistics import TOTAL
 from celery_singleton_beat.testing import FakeClock, StoreUnderTest
 from tests.integration.exposition import Page, complaints
 from tests.integration.stored import Replica, daily, ms
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from tests.rig.processes import Proc, Processes
 
 N = "celery_singleton_beat_"
+SCRAPE_TIMEOUT_S = 10
+"""Prometheus' own, unless it is told otherwise."""
+
 MINUTELY = {"task": "shop.add", "schedule": 60.0, "args": (1,)}
 SCHEDULE = dict.fromkeys(("a", "b", "c", 'odd "name"\\'), MINUTELY)
 
@@ -93,6 +97,7 @@ def test_a_page_keeps_to_prometheus_conventions(measured: Measured) -> None:
 
 
 def test_what_happened_is_told_by_entry(measured: Measured) -> None:
+    """S1-25: so often the key was had, and so often it was held."""
     measured.measure(entries=["a", "b", "stored"])
     busy(measured)
 
@@ -161,6 +166,15 @@ def test_as_many_entries_have_series_as_are_asked_for(measured: Measured) -> Non
     assert few.total(name) == named.total(name) == 12
 
 
+def test_one_name_is_one_entry_and_no_name_is_read_as_its_letters(measured: Measured) -> None:
+    busy(measured)
+
+    page = measured.measure(entries="stored").page()
+
+    assert page.values_of()[f"{N}runs_started_total"]["entry"] == {"stored", "other"}
+    assert page.value(f"{N}runs_started_total", entry="stored") == 1
+
+
 def test_too_many_series_are_refused(measured: Measured) -> None:
     with pytest.raises(ConfigurationError, match="at most 1000"):
         measured.measure(entries=[str(number) for number in range(1001)])
@@ -182,6 +196,18 @@ def test_registering_asks_nobody_and_a_scrape_two_scripts(make_redis: Any) -> No
     assert scraped.scripts == 2
     assert scraped.commands < 40
     measured.close()
+
+
+def test_a_store_with_something_foreign_in_it_cannot_be_read(
+    measured: Measured, caplog: pytest.LogCaptureFixture
+) -> None:
+    measured.measure()
+    measured.client.set(measured.store.keys.counts(TOTAL), "not ours")
+
+    page = measured.page()
+
+    assert page.series == {(f"{N}up", ()): 0}
+    assert "The store cannot be read" in caplog.text
 
 
 class Exported(Timetabled):
@@ -214,6 +240,10 @@ def test_every_exporter_tells_the_same_and_keeps_telling_when_the_store_is_away(
     first, second = (exported.exporter(*names) for _ in range(2))
 
     pages = [Page(httpx.get(address).text) for _, address in (first, second)]
+    exported.server.freeze()
+    stuck = httpx.get(first[1], timeout=SCRAPE_TIMEOUT_S)
+    exported.server.thaw()
+    back = httpx.get(first[1])
     exported.server.stop()
     away = httpx.get(first[1])
 
@@ -221,8 +251,10 @@ def test_every_exporter_tells_the_same_and_keeps_telling_when_the_store_is_away(
     assert counted[0] == counted[1]
     assert pages[0].value(f"{N}runs_ended_total", entry="seen too", outcome="succeeded") == 1
     assert complaints(pages[0]) == []
-    assert away.status_code == 200
-    assert Page(away.text).series == {(f"{N}up", ()): 0}
+    for answer in (stuck, away):
+        assert answer.status_code == 200
+        assert Page(answer.text).series == {(f"{N}up", ()): 0}
+    assert Page(back.text).value(f"{N}up") == 1
     assert first[0].terminate() == 0
 
 

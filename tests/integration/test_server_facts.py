@@ -45,7 +45,10 @@ def test_a_server_tells_its_version_its_limits_and_how_it_keeps_data(
         client.config_set("save", "900 1")
         client.config_set("appendonly", "yes")
 
-    server = store_at(url).server()
+        server = store_at(url).server()
+
+        client.config_set("save", "")  # else it will not stop before it has saved
+        client.config_set("appendonly", "no")
 
     assert server.product in ("Redis", "Valkey")
     assert re.fullmatch(r"\d+\.\d+\.\d+", server.version)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tests.rig.proxy import TO_CLIENT
+from tests.scenarios.site import Size
 
 if TYPE_CHECKING:
     from tests.scenarios.site import Site
@@ -23,6 +24,7 @@ class Scenario:
     name: str
     act: Callable[[Site], None]
     is_kept: bool = True
+    size: Size = field(default_factory=Size)
 
     @property
     def about(self) -> str:
@@ -176,6 +178,20 @@ def evicting_store(site: Site) -> None:
     site.last(8)
 
 
+def many(site: Site) -> None:
+    """Ten beats and twenty workers; in turn a beat is killed, one frozen, a worker killed."""
+    for place in range(5):
+        site.kill_beat(site.beats.index(site.busy()))
+        site.last(2)
+        beat = site.busy()
+        beat.freeze()
+        site.last(4)
+        beat.thaw()
+        site.kill_worker(place)
+        site.last(2)
+    site.last(4)
+
+
 SCENARIOS: Final = (
     Scenario("quiet", quiet),
     Scenario("kills", kills),
@@ -189,6 +205,7 @@ SCENARIOS: Final = (
     Scenario("broker away", broker_away),
     Scenario("store full", full_memory),
     Scenario("rolling deploy", rolling_deploy),
+    Scenario("ten beats, twenty workers", many, size=Size(10, 20, 1)),
     Scenario("store clock forward", store_clock_forward, is_kept=False),
     Scenario("store clock back", store_clock_back),
     Scenario("store forgets all", forgetful_store, is_kept=False),

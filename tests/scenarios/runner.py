@@ -28,7 +28,7 @@ class Result:
 
 def carry_out(scenario: Scenario, side: str, seed: int) -> Result:
     """Run a scenario from the start of its servers to their end."""
-    with Site(side, seed) as site:
+    with Site(side, seed, scenario.size) as site:
         scenario.act(site)
         return Result(scenario, side, site.account())
 

@@ -9,6 +9,7 @@ import random
 import shutil
 import tempfile
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 OURS: Final = "ours"
 PEERS: Final = "RedBeat + celery-singleton"
-BEATS, WORKERS = 3, 2
 SENT = ("OccurrencePublished", "sent")
 SILENCE_S = 20.0
 ENTRIES = (
@@ -44,11 +44,26 @@ QUICK_PEERS = {
 }
 
 
+@dataclass(frozen=True)
+class Size:
+    """How many there are of whom, and how many processes each worker has."""
+
+    beats: int = 3
+    workers: int = 2
+    processes: int = 3
+
+
 class Site:
     """One deployment under one scenario. Enter it for everything to run; leave it to end all."""
 
-    def __init__(self, side: str, seed: int, entries: tuple[Every, ...] = ENTRIES) -> None:
-        self.side, self.entries = side, entries
+    def __init__(
+        self,
+        side: str,
+        seed: int,
+        size: Size = Size(),  # frozen
+        entries: tuple[Every, ...] = ENTRIES,
+    ) -> None:
+        self.side, self.entries, self.size = side, entries, size
         self.chance = random.Random(seed)
         self.beats: list[Proc] = []
         self.workers: list[Proc] = []
@@ -130,22 +145,29 @@ class Site:
 
     def start_beat(self, place: int, **conf: Any) -> Proc:
         scheduler = SCHEDULER if self.is_ours else "redbeat.RedBeatScheduler"
-        clock = self.clocks[place].env if self.clocks else {}
+        clock = self.clocks[place % 3].env if self.clocks else {}
         return self._rig.beat("-S", scheduler, env={**self._env(**conf), **clock})
 
     def start_worker(self) -> Proc:
         """A worker, not awaited: whoever is killed is missed until the next is up."""
         quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-        about = ("-l", "INFO", "-c", "3", "-n", f"w{self.chance.getrandbits(32)}@scenario")
+        about = (
+            "-l",
+            "INFO",
+            "-c",
+            str(self.size.processes),
+            "-n",
+            f"w{self.chance.getrandbits(32)}@scenario",
+        )
         return self._rig.run("worker", *about, *quiet, name="worker")
 
     def _start(self) -> None:
         module = "tests.acceptance.app" if self.is_ours else "tests.scenarios.peer_app"
         self._rig = CeleryRig(self._processes, module, self._env(), self.folder)
-        self.workers = [self.start_worker() for _ in range(WORKERS)]
+        self.workers = [self.start_worker() for _ in range(self.size.workers)]
         for worker in self.workers:
             worker.wait_for(r" ready\.", ENOUGH)
-        self.beats = [self.start_beat(place) for place in range(BEATS)]
+        self.beats = [self.start_beat(place) for place in range(self.size.beats)]
         if self.is_ours:
             for beat in self.beats:
                 beat.wait_for(GOVERNS, ENOUGH)

@@ -20,8 +20,10 @@ from celery_singleton_beat.events import (
 )
 from celery_singleton_beat.observe.alerts.lookout import Lookout
 from celery_singleton_beat.observe.alerts.outage import Post
+from celery_singleton_beat.observe.alerts.rules import lost
 from celery_singleton_beat.observe.alerts.sight import Running
 from celery_singleton_beat.observe.alerts.thresholds import Thresholds
+from celery_singleton_beat.protocol.history import Fact
 from celery_singleton_beat.protocol.run import Outcome
 from celery_singleton_beat.store.memory_store import MemoryStore
 from celery_singleton_beat.testing import FakeClock, StoreUnderTest
@@ -55,7 +57,7 @@ class Scene:
     def lookout(self, name: str, *, is_beat: bool = False) -> Lookout:
         self.events = Events()
         self.events.subscribe(self.told.append, wants=lambda _: True)
-        post = Post(name, is_beat, lambda: self.runs)
+        post = Post(name, is_beat, lambda: self.runs, lambda: ["x", "y"])
         return Lookout(self.store, self.events, post, self.thresholds, clock_ms=self.clock)
 
     def look(self, *lookouts: Lookout) -> list[tuple[str, str, str]]:
@@ -114,7 +116,7 @@ def test_what_is_due_and_not_dispatched_is_alerted_of() -> None:
     """S1-22: an entry that is late; not while everything is paused."""
     scene = Scene(late=60, no_replica=None)
     scene.look()
-    scene.it.plan(x=scene.clock() + 1000)
+    scene.it.plan(x=scene.clock() + 1000, y=scene.clock() + 10 * LIMIT_MS)
     scene.clock.advance(1000 + LIMIT_MS)
     below = scene.look()
     scene.clock.advance(1)
@@ -122,13 +124,29 @@ def test_what_is_due_and_not_dispatched_is_alerted_of() -> None:
     paused = scene.look()
     scene.store.pause_all(None, paused=False)
 
-    above = scene.look()
+    above, said = scene.look(), repr(scene.told)
     scene.it.move_on(scene.it.claim(), by_ms=10 * LIMIT_MS)
     after = scene.look()
 
     assert (below, paused) == ([], [])
     assert above == [("fired", "late", "entry of beat_schedule")]
+    assert "'x'" in said
+    assert "'y'" not in said
     assert after == [("resolved", "late", "entry of beat_schedule")]
+
+
+def test_a_stored_entry_that_is_late_is_named() -> None:
+    """S1-22."""
+    scene = Scene(late=60, no_replica=None)
+    scene.look()
+    scene.it.put("tenant's", due_ms=scene.clock() + 1000)
+    scene.clock.advance(1001 + LIMIT_MS)
+
+    fired = scene.look()
+
+    assert fired == [("fired", "late", "stored entry")]
+    assert isinstance(scene.told[0], AlertFired)
+    assert scene.told[0].about["entries"] == ["tenant's"]
 
 
 def test_a_key_that_is_not_obtained_so_often_in_a_row_is_alerted_of() -> None:
@@ -253,6 +271,31 @@ def test_what_the_store_knows_to_be_lost_is_alerted_of_and_what_was_wanted_is_no
 
     assert before == []
     assert told == [("fired", "lost", "y")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "note", "is_lost"),
+    [
+        ("superseded", "1700000000000||3", True),
+        ("superseded", "1700000000000|1700000060000|3", False),
+        ("superseded", "1700000000000|paused|3", False),
+        ("given up", "", True),
+        ("dropped", "", True),
+        ("refused", "", True),
+        ("discarded", "expired", True),
+        ("discarded", "revoked", False),
+        ("skipped", "", False),
+        ("failed", "12", False),
+        ("cancelled", "", False),
+    ],
+)
+def test_lost_is_what_will_not_run_though_nobody_wanted_that(
+    kind: str, note: str, is_lost: bool
+) -> None:
+    """S1-22."""
+    fact = Fact(1, kind, "x", 1, "run", note=note)
+
+    assert [alert.subject for alert in lost([fact])] == (["x"] if is_lost else [])
 
 
 def test_each_alert_is_told_once_by_all_who_look() -> None:

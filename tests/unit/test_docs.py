@@ -17,6 +17,7 @@ import pytest
 
 import celery_singleton_beat
 from celery_singleton_beat import errors, events
+from celery_singleton_beat.protocol import history
 from celery_singleton_beat.settings_table import settings_table
 
 ROOT = Path(__file__).parents[2]
@@ -269,3 +270,15 @@ def test_an_acl_user_may_do_what_the_scripts_do_and_nothing_else() -> None:
     allowed = set(re.findall(r"\+([a-z]+)", block))
 
     assert allowed == called | {"evalsha", "script", "select", "ping", "subscribe"}
+
+
+def test_every_kind_of_fact_is_told_of() -> None:
+    """As the protocol lists them."""
+    listed = set(re.findall(r"^``([a-z_ ]+)``", history.__doc__ or "", re.MULTILINE))
+    page = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+
+    told = {name for row in rows for name in re.findall(r"`([a-z_ ]+)`", row)}
+
+    assert len(listed) > 20
+    assert told == listed

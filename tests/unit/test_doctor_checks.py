@@ -281,6 +281,12 @@ CASES = [
         "busy",
         "--timeout",
     ),
+    Case(
+        "workers-answer",
+        changed(workers=(), history=(Fact(NOW_MS - 1000, "started", by=HAND),)),
+        PROBLEM,
+        "none answered",
+    ),
     Case("workers-store", worker(prefix="{csb:wrong}"), PROBLEM, "{csb:wrong}", "{csb:shop}"),
     Case("workers-store", worker(store_error="refused"), PROBLEM, "refused", "reach"),
     Case("workers-store", worker(address="redis://other:1/0"), WARNING, "redis://other", "same"),
@@ -334,7 +340,14 @@ CASES = [
     Case("stuck-keys", lock(acquired_ms=NOW_MS - 59 * 60_000, usual_ms=None), OK),
     Case("stuck-keys", lock(acquired_ms=NOW_MS - 61 * 60_000, usual_ms=None), PROBLEM, "1 h"),
     Case(
-        "stuck-keys", lock(deadline_ms=NOW_MS + 24 * HOUR_MS, owner=HAND), PROBLEM, "1 d", "unlock"
+        "stuck-keys", lock(deadline_ms=NOW_MS + 24 * HOUR_MS, owner=HAND), WARNING, "1 d", "unlock"
+    ),
+    Case(
+        "stuck-keys",
+        lock(deadline_ms=NOW_MS + 24 * HOUR_MS, owner=HAND, is_gone=True),
+        PROBLEM,
+        "1 d",
+        "unlock",
     ),
     Case("stuck-keys", lock(acquired_ms=0, deadline_ms=NOW_MS - 1), OK),
     Case("lock-holders", lock(owner=HAND, is_gone=True), PROBLEM, HAND, "unlock work"),

@@ -10,7 +10,12 @@ import pytest
 from redis._parsers import BaseParser
 from redis.exceptions import NoScriptError
 
-from celery_singleton_beat.store.redis_words import command, exchange, script_call
+from celery_singleton_beat.store.redis_words import (
+    command,
+    exchange,
+    exchange_and_wait,
+    script_call,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +68,32 @@ def test_an_error_is_the_drivers(ends: tuple[socket.socket, socket.socket]) -> N
 
     with pytest.raises(NoScriptError, match="No matching script"):
         exchange(over(here), b"ask")
+
+
+def test_an_answer_and_who_has_it_come_in_any_pieces() -> None:
+    """Sent together, cut at every place."""
+    whole = b"$4\r\n[\r\n]\r\n:2\r\n"
+
+    answers = {
+        exchange_and_wait(over(Pieces(whole[:at], whole[at:])), b"ask", b"wait")
+        for at in range(1, len(whole))
+    }
+
+    assert answers == {("[\r\n]", 2)}
+
+
+def test_after_an_error_nothing_is_left_of_the_wait(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    """Or the next question would be answered by it."""
+    here, there = ends
+    there.sendall(b"-NOSCRIPT No matching script.\r\n:1\r\n")
+
+    with pytest.raises(NoScriptError):
+        exchange_and_wait(over(here), b"ask", b"wait")
+
+    there.sendall(b"$2\r\n[]\r\n:1\r\n")
+    assert exchange_and_wait(over(here), b"ask", b"wait") == ("[]", 1)
 
 
 def test_a_closed_connection_is_told_from_a_slow_one(

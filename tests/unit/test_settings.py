@@ -23,6 +23,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
 DURATIONS = [
     "connect_timeout",
     "socket_timeout",
+    "wait_timeout",
     "claim_hold",
     "poll_interval",
     "replica_timeout",

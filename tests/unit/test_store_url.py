@@ -61,6 +61,16 @@ def test_a_part_without_a_host_is_refused_not_ignored() -> None:
         ("redis+socket:///run/r.sock?virtual_host=4", None, "unix:///run/r.sock?db=4"),
         ("rediss://b/0?ssl_cert_reqs=CERT_NONE", None, "rediss://b/0?ssl_cert_reqs=none"),
         ("sentinel://a:1;sentinel://b:2/0", None, "sentinel://a:1;sentinel://b:2/0"),
+        (
+            "redis+cluster://:p@a:1;redis+cluster://b:2",
+            None,
+            "redis+cluster://:p@a:1;redis+cluster://b:2",
+        ),
+        (
+            "rediss+cluster://a?ssl_cert_reqs=CERT_NONE",
+            None,
+            "rediss+cluster://a?ssl_cert_reqs=none",
+        ),
         (["redis://a", "redis://b"], None, "redis://a"),
         ("redis://:a;b@first;redis://second", None, "redis://:a;b@first"),
         ("amqp://guest:guest@rabbit//", "redis://result/1", "redis://result/1"),

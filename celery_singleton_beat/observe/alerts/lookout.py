@@ -15,6 +15,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Final
 
 from celery_singleton_beat.engine.clock import boot_ms
@@ -25,6 +26,7 @@ from celery_singleton_beat.observe.alerts.alert import Alert
 from celery_singleton_beat.observe.alerts.outage import Outage, Post
 from celery_singleton_beat.observe.alerts.sight import Sight
 from celery_singleton_beat.observe.alerts.thresholds import Thresholds
+from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.history import Fact
 from celery_singleton_beat.protocol.statistics import Counts, key_subject
 from celery_singleton_beat.store.alert_port import WatchAnswer
@@ -35,6 +37,8 @@ _logger = logging.getLogger(__name__)
 _KEYS: Final = 500
 _FACTS: Final = 1000
 _WAITING: Final = 1000
+_NAMES: Final = 500
+_SHOWN: Final = 5
 _STOP_SECONDS: Final = 2.0
 _KEY_SUBJECT: Final = key_subject("")
 
@@ -77,8 +81,8 @@ class Lookout:
             return
         thread, self._thread = self._thread, None
         thread.join(_STOP_SECONDS)
-        if self._outage.is_on:
-            return
+        if self._outage.is_on or thread.is_alive():
+            return  # whoever stops a process does not wait for a store that is away
         try:
             self._store.watch(self._post.name, 0)
         except StoreError:
@@ -136,7 +140,7 @@ class Lookout:
         for name, alert in found.items():
             known = opened.get(name)
             if known is None or rules.is_of_a_moment(alert):
-                self._open(alert)
+                self._open(self._named(alert))
         for name, alert in opened.items():
             if name not in found and rules.is_over(alert, sight, self._thresholds):
                 self._close(alert, watch.now_ms)
@@ -184,6 +188,27 @@ class Lookout:
         if is_first:
             return []
         return facts[: facts.index(newest)] if newest in facts else facts
+
+    def _named(self, alert: Alert) -> Alert:
+        """Add to an alert of something late what it is called, as far as that is known here."""
+        if alert.rule != rules.LATE:
+            return alert
+        if alert.subject == rules.CONFIGURED:
+            names = list(self._post.entries())[:_NAMES]
+            slots = self._store.slots(names, set_aside=False).slots if names else ()
+        elif alert.subject == rules.STORED:
+            names = list(self._store.entry_names(None).names)[:_NAMES]
+            slots = tuple(kept and kept.slot for kept in self._store.kept(names))
+        else:
+            return alert
+        due = [
+            (slot.due_ms, name)
+            for name, slot in zip(names, slots, strict=True)
+            if slot is not None and ABSENT < slot.due_ms <= alert.seen_ms
+        ]
+        first = [name for _, name in sorted(due)[:_SHOWN]]
+        text = f"{alert.text}: {', '.join(map(repr, first))}" if first else alert.text
+        return replace(alert, text=text, about={**alert.about, "entries": first})
 
     def _open(self, alert: Alert) -> None:
         if self._store.alert(alert.name, alert.to_text()):

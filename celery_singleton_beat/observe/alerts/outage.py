@@ -18,11 +18,15 @@ def _no_runs() -> Sequence[Running]:
 
 @dataclass(frozen=True)
 class Post:
-    """Where a lookout stands: its name, whether it is a beat's, and the runs it is to see to."""
+    """Where a lookout stands: its name, whether it is a beat's, and what it is to see to.
+
+    ``runs`` are those of this process, ``entries`` the names in the configuration.
+    """
 
     name: str
     is_beat: bool = False
     runs: Callable[[], Sequence[Running]] = _no_runs
+    entries: Callable[[], Sequence[str]] = tuple
 
 
 class Outage:

@@ -25,6 +25,10 @@ LEASE_LOST: Final = "lease_lost"
 NO_REPLICA: Final = "no_replica"
 STORE_AWAY: Final = "store_away"
 
+CONFIGURED: Final = "entry of beat_schedule"
+STORED: Final = "stored entry"
+"""What may be late."""
+
 _MOST_KEYS: Final = 10_000
 _ROUND_MS: Final = 10_000
 _EVENTS: Final = frozenset(
@@ -54,14 +58,14 @@ def late(sight: Sight, longest_ms: int) -> Iterator[Alert]:
     if overview.is_paused or not _is_settled(sight, longest_ms):
         return
     for what, due_ms in (
-        ("entry of beat_schedule", overview.due_ms),
-        ("stored entry", overview.stored_due_ms),
+        (CONFIGURED, overview.due_ms),
+        (STORED, overview.stored_due_ms),
         ("requested run", overview.asked_due_ms),
     ):
         if due_ms is not None and now_ms - due_ms > longest_ms:
             late_ms = now_ms - due_ms
-            text = f"a {what} is due for {_seconds(late_ms)} and was not dispatched"
-            text = text.replace("a entry", "an entry")
+            article = "an" if what == CONFIGURED else "a"
+            text = f"{article} {what} is due for {_seconds(late_ms)} and was not dispatched"
             yield Alert(LATE, what, text, due_ms, now_ms)
 
 

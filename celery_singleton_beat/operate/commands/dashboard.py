@@ -50,8 +50,17 @@ TOKEN_VARIABLE: Final = "SINGLETON_BEAT_DASHBOARD_TOKEN"  # noqa: S105  # its na
     help="So many pages may be live at a time; others read themselves anew.",
 )
 @who_option
+@click.pass_context
 def dashboard(
-    *, host: str, port: int, token_file: Path | None, token: str | None, root_path: str, **more: Any
+    ctx: click.Context,
+    /,
+    *,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    token: str | None,
+    root_path: str,
+    **more: Any,
 ) -> None:
     """Serve pages about the deployment, for a browser.
 
@@ -73,6 +82,7 @@ def dashboard(
         token = token_file.read_text(encoding="utf-8").strip()
     check_place(host, has_token=token is not None)
     hosts = more.pop("hosts") or None
+    more["has_app"] = "redis_url" not in ctx.find_root().params
     site = dashboard_app(the_app(), token=token, hosts=hosts, **more)
     try:
         listening = listen(host, port)

@@ -145,7 +145,8 @@ class Gate:
                 why = "You may not look at this."
             return _refusal(request, 403, why)
         if request.method == "GET" and not wants_json(request) and path_of(request) != "/live":
-            back = path_of(request) + (f"?{request.url.query}" if request.url.query else "")
+            query = request.scope["query_string"].decode("latin-1")
+            back = path_of(request) + (f"?{query}" if query else "")
             root = request.scope.get("root_path", "")
             return RedirectResponse(f"{root}/login?to={quote(back, safe='')}", 303)
         answer = _refusal(request, 401, "Give the dashboard's token.")
@@ -165,6 +166,11 @@ def wants_json(request: Request) -> bool:
         request.query_params.get("format") == "json"
         or request.headers.get("accept", "").partition(",")[0].strip() == "application/json"
     )
+
+
+def is_secure(request: Request) -> bool:
+    """Tell whether the visitor came by https; the scope says it, whatever the Host header is."""
+    return bool(request.scope.get("scheme") == "https")
 
 
 def cookie_path(request: Request) -> str:
@@ -209,7 +215,7 @@ def _dressed(request: Request, form: str, send: Send) -> Send:
                     FORM_COOKIE,
                     form,
                     path=cookie_path(request),
-                    secure=request.url.scheme == "https",
+                    secure=is_secure(request),
                     httponly=True,
                     samesite="strict",
                 )

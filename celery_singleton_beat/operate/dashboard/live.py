@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
@@ -85,7 +85,9 @@ class Live:
             return "away", type(error).__name__
 
     def _tell(self, kind: str, seen: str) -> None:
-        message = f"event: {kind}\ndata: {json.dumps({'state': seen})}\n\n"
+        # What changed is read from the page, by whoever may still look.
+        digest = hashlib.sha256(seen.encode()).hexdigest()[:16]
+        message = f"event: {kind}\ndata: {digest}\n\n"
         for queue in self._listeners:
             if queue.full():
                 queue.get_nowait()  # who is slow needs the latest, and not what was before

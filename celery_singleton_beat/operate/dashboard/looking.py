@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,9 @@ from celery_singleton_beat.adapters.timetable import Timetable
 from celery_singleton_beat.engine.asking import RunRequest
 from celery_singleton_beat.operate.dashboard.listing import Listing, read_listing
 from celery_singleton_beat.operate.dashboard.shared import Shared
+from celery_singleton_beat.operate.doctor.checks import diagnose
+from celery_singleton_beat.operate.doctor.finding import Diagnosis, Verdict
+from celery_singleton_beat.operate.doctor.gathering import gather
 from celery_singleton_beat.operate.entry_rows import EntryDetail, EntryRow
 from celery_singleton_beat.operate.figures import Figures, SubjectKind, named
 from celery_singleton_beat.operate.fleet_view import FleetView
@@ -37,6 +41,9 @@ MOST_SUBJECTS: Final = 1000
 _MOST_PLANNED: Final = 60
 _MOST_TENANTS: Final = 50_000
 _MOST_REQUESTS: Final = 50
+_DOCTOR_SECONDS: Final = 15
+_WORKERS_SECONDS: Final = 1.0
+_CELERY: Final = "celery -A APP"
 
 
 class Pulse(NamedTuple):
@@ -71,8 +78,9 @@ class OneEntry:
 class Looking:
     """Reads for pages. Every method raises ``StoreError`` when the store cannot answer."""
 
-    def __init__(self, app: Celery, *, fresh_ms: int) -> None:
+    def __init__(self, app: Celery, *, fresh_ms: int, has_app: bool = True) -> None:
         self._app = app
+        self._has_app = has_app
         self._shared = Shared(fresh_ms)
         self.reading = Reading(app)
         self.timetable = Timetable(app)
@@ -131,6 +139,10 @@ class Looking:
             ("tenants", *names), partial(self.reading.some_tenants, list(names))
         )
 
+    async def diagnoses(self) -> tuple[Sequence[Diagnosis], float]:
+        """What the doctor finds, the worst first, and when it was asked; it takes its time."""
+        return await self._shared.get("doctor", self._diagnoses, for_seconds=_DOCTOR_SECONDS)
+
     async def subjects(self) -> list[Subject]:
         """What is counted, those first to which something happened last."""
         return await self._shared.get("subjects", self._subjects)
@@ -139,6 +151,18 @@ class Looking:
         """What was counted of some subjects."""
         read = partial(self.reading.figures, list(subjects))
         return await self._shared.get(("figures", *subjects), read)
+
+    def _diagnoses(self) -> tuple[Sequence[Diagnosis], float]:
+        facts = gather(
+            self._app,
+            command=f"{_CELERY} singleton",
+            celery=_CELERY,
+            has_app=self._has_app,
+            timeout_seconds=_WORKERS_SECONDS,
+        )
+        order = list(Verdict)
+        found = sorted(diagnose(facts), key=lambda one: order.index(one.finding.verdict))
+        return found, time.time()
 
     def _subjects(self) -> list[Subject]:
         return [named(subject) for subject in self.reading.extension.store.counted(MOST_SUBJECTS)]

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from celery_singleton_beat.operate.dashboard import words
+from celery_singleton_beat.operate.dashboard import queries, words
 from celery_singleton_beat.operate.dashboard.as_data import (
     about_of,
     cut_data,
@@ -71,16 +71,16 @@ class Pages:
     async def timeline(self, request: Request) -> Response:
         pulse, facts = await self._looking.pulse(), await self._looking.facts()
         listing = await self._looking.listing()
-        span = _chosen(request, "span", [minutes for minutes, _ in SPANS], 60)
+        span = queries.chosen(request, "span", [minutes for minutes, _ in SPANS], 60)
         window = _window(now_of(pulse), span)
-        q, only = _asked(request, "q"), _asked(request, "only")
+        q, only = queries.asked(request, "q"), queries.asked(request, "only")
         drawn, _ = await run_in_threadpool(lanes_of, facts, {}, window, self._clock)
         shown = {lane.name for lane in drawn if only != "trouble" or lane.has_trouble}
         if only != "trouble":
             shown |= listing.due_until(window.until_ms)
         if q:
             shown &= {*listing.found(q, "", ""), *(n for n in shown if q.lower() in n.lower())}
-        page = cut(sorted(shown, key=str.casefold), _number(request, "page"), LANES)
+        page = cut(sorted(shown, key=str.casefold), queries.number(request, "page"), LANES)
         planned = await self._looking.planned([n for n in page.items if n], window.until_ms)
         lanes, names = await run_in_threadpool(
             lanes_of, facts, planned, window, self._clock, set(page.items)
@@ -106,9 +106,9 @@ class Pages:
 
     async def entries(self, request: Request) -> Response:
         pulse, listing = await self._looking.pulse(), await self._looking.listing()
-        q, tenant = _asked(request, "q"), _asked(request, "tenant")
-        chosen = _chosen(request, "state", list(STATES), "")
-        page = cut(listing.found(q, chosen, tenant), _number(request, "page"), ROWS)
+        q, tenant = queries.asked(request, "q"), queries.asked(request, "tenant")
+        chosen = queries.chosen(request, "state", list(STATES), "")
+        page = cut(listing.found(q, chosen, tenant), queries.number(request, "page"), ROWS)
         rows = await self._looking.entries(page.items)
         if not rows and q and not listing.is_whole:
             rows = await self._looking.entries([q])
@@ -162,9 +162,9 @@ class Pages:
 
     async def locks(self, request: Request) -> Response:
         pulse, locks = await self._looking.pulse(), await self._looking.locks()
-        q = _asked(request, "q")
+        q = queries.asked(request, "q")
         found = [of for of in locks if q.lower() in f"{of.key} {of.owner}".lower()]
-        page = cut(found, _number(request, "page"), ROWS)
+        page = cut(found, queries.number(request, "page"), ROWS)
         return self._page(
             request,
             pulse,
@@ -188,9 +188,9 @@ class Pages:
 
     async def tenants(self, request: Request) -> Response:
         pulse, names = await self._looking.pulse(), await self._looking.tenant_names()
-        q = _asked(request, "q")
+        q = queries.asked(request, "q")
         found = [name for name in names if q.lower() in name.lower()]
-        page = cut(found, _number(request, "page"), ROWS)
+        page = cut(found, queries.number(request, "page"), ROWS)
         rows = await self._looking.tenants(page.items)
         return self._page(
             request,
@@ -207,7 +207,7 @@ class Pages:
 
     async def statistics(self, request: Request) -> Response:
         pulse, subjects = await self._looking.pulse(), await self._looking.subjects()
-        number = _number(request, "page")
+        number = queries.number(request, "page")
         kinds: tuple[SubjectKind, ...] = ("entry", "key")
         cuts = [cut([s for s in subjects if s[0] == kind], number, ROWS) for kind in kinds]
         found = await self._looking.figures([ALL, *(s for page in cuts for s in page.items)])
@@ -230,14 +230,14 @@ class Pages:
 
     async def history(self, request: Request) -> Response:
         pulse, facts = await self._looking.pulse(), await self._looking.facts()
-        q, kind = _asked(request, "q").lower(), _asked(request, "kind")
+        q, kind = queries.asked(request, "q").lower(), queries.asked(request, "kind")
         found = [
             fact
             for fact in facts
             if (not kind or fact.kind == kind)
             and (not q or q in f"{fact.entry} {fact.by} {fact.run} {fact.note}".lower())
         ]
-        page = cut(found, _number(request, "page"), FACTS)
+        page = cut(found, queries.number(request, "page"), FACTS)
         return self._page(
             request,
             pulse,
@@ -246,9 +246,23 @@ class Pages:
             cut=page,
             kinds=sorted({fact.kind for fact in facts}),
             kind=kind,
-            q=_asked(request, "q"),
+            q=queries.asked(request, "q"),
             oldest=facts[-1].at_ms if facts else None,
             note_of=note_of,
+        )
+
+    async def doctor(self, request: Request) -> Response:
+        """It is asked where the store is away, too: that is when it is needed."""
+        found, asked_at = await self._looking.diagnoses()
+        return self._view.page(
+            request,
+            "doctor.html",
+            lambda: {"diagnoses": [one.to_data() for one in found]},
+            page="doctor",
+            now_ms=round(asked_at * 1000),
+            notices=[],
+            said="",
+            found=found,
         )
 
     def _page(
@@ -291,17 +305,3 @@ def _begin_of(facts: list[Fact], window: Window) -> int | None:
 
 def _newest(runs: Iterable[Run]) -> list[Run]:
     return sorted(runs, key=lambda run: (run.first_ms, run.run), reverse=True)
-
-
-def _asked(request: Request, name: str) -> str:
-    return request.query_params.get(name, "").strip()[:200]
-
-
-def _number(request: Request, name: str) -> int:
-    text = request.query_params.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1  # noqa: PLR2004
-
-
-def _chosen(request: Request, name: str, among: list[Any], default: Any) -> Any:
-    text = request.query_params.get(name, "")
-    return next((value for value in among if str(value) == text), default)

@@ -38,11 +38,16 @@ class Shared:
         self._asked: dict[Hashable, asyncio.Task[_Kept]] = {}
         self._age = 0
 
-    async def get(self, key: Hashable, read: Callable[[], _Answer]) -> _Answer:
-        """Answer what ``read`` answers, in a thread, now or a moment ago; raise what it raises."""
+    async def get(
+        self, key: Hashable, read: Callable[[], _Answer], *, for_seconds: float = 0
+    ) -> _Answer:
+        """Answer what ``read`` answers, in a thread, now or a moment ago; raise what it raises.
+
+        It is kept for ``for_seconds`` at least.
+        """
         kept = self._kept.get(key)
         if kept is None or kept.until <= self._monotonic():
-            kept = await self._ask(key, read)
+            kept = await self._ask(key, read, for_seconds)
         if kept.error is not None:
             raise kept.error
         answer: _Answer = kept.value
@@ -54,14 +59,14 @@ class Shared:
         self._kept.clear()
         self._asked.clear()
 
-    async def _ask(self, key: Hashable, read: Callable[[], Any]) -> _Kept:
+    async def _ask(self, key: Hashable, read: Callable[[], Any], least_s: float) -> _Kept:
         task = self._asked.get(key)
         if task is None or task.get_loop() is not asyncio.get_running_loop():
-            task = self._asked[key] = asyncio.create_task(self._read(key, read))
+            task = self._asked[key] = asyncio.create_task(self._read(key, read, least_s))
         # Whoever goes away meanwhile does not take the answer from the others.
         return await asyncio.shield(task)
 
-    async def _read(self, key: Hashable, read: Callable[[], Any]) -> _Kept:
+    async def _read(self, key: Hashable, read: Callable[[], Any], least_s: float) -> _Kept:
         begun, age = self._monotonic(), self._age
         value, error = None, None
         try:
@@ -69,7 +74,7 @@ class Shared:
         except Exception as raised:  # noqa: BLE001  # it is raised where it was asked for
             error = raised
         now = self._monotonic()
-        kept = _Kept(value, error, now + max(self._fresh_s, _SHARE * (now - begun)))
+        kept = _Kept(value, error, now + max(self._fresh_s, least_s, _SHARE * (now - begun)))
         if age == self._age:
             self._asked.pop(key, None)
             self._kept[key] = kept

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from celery_singleton_beat.adapters.extension import extension_of
 from celery_singleton_beat.errors import SingletonBeatError, StoreError, UnknownEntry
-from celery_singleton_beat.operate.dashboard.access import Gate, cookie_path
+from celery_singleton_beat.operate.dashboard.access import Gate, cookie_path, is_secure
 from celery_singleton_beat.operate.dashboard.changes import Changes, form_of
 from celery_singleton_beat.operate.dashboard.live import Live
 from celery_singleton_beat.operate.dashboard.looking import Looking
@@ -44,6 +44,7 @@ def dashboard_app(
     every: float = 2,
     viewers: int = 100,
     timezone: tzinfo | None = None,
+    has_app: bool = True,
 ) -> ASGIApp:
     """Make the dashboard of an app, to be served as it is or mounted in an application.
 
@@ -57,7 +58,8 @@ def dashboard_app(
     ``hosts`` are the names it answers to (default: those of this machine; any where a
     token or ``authorize`` is given). It reads the store at most once in ``every``
     seconds for all who look, of whom there may be ``viewers`` with live pages. Times
-    are in ``timezone`` (default: the app's).
+    are in ``timezone`` (default: the app's). Without ``has_app`` the app only stands for
+    one of which no more is known than its store.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -72,17 +74,17 @@ def dashboard_app(
         viewers,
         timezone or app.timezone,
     )
-    return _Site(app, options).asgi
+    return _Site(app, options, has_app=has_app).asgi
 
 
 class _Site:
-    def __init__(self, app: Celery, options: Options) -> None:
+    def __init__(self, app: Celery, options: Options, *, has_app: bool) -> None:
         look = Look(
             extension_of(app).app_name, options.zone, options.allow_changes, options.every_ms
         )
         self._sessions = None if options.token is None else Sessions(options.token)
         # A page that is told of news shall find them.
-        self._looking = Looking(app, fresh_ms=options.every_ms // 2)
+        self._looking = Looking(app, fresh_ms=options.every_ms // 2, has_app=has_app)
         self._view = View(look)
         self._live = Live(self._look, every_ms=options.every_ms, most=options.viewers)
         pages = Pages(self._looking, self._view, look)
@@ -99,6 +101,7 @@ class _Site:
                     pages.tenants,
                     pages.statistics,
                     pages.history,
+                    pages.doctor,
                 )
             ),
             Route("/change", changes.change, methods=["POST"]),
@@ -145,7 +148,7 @@ class _Site:
             self._sessions.make(form["name"].strip()),
             max_age=LASTS_SECONDS,
             path=cookie_path(request),
-            secure=request.url.scheme == "https",
+            secure=is_secure(request),
             httponly=True,
             samesite="strict",
         )
@@ -179,7 +182,7 @@ class _Site:
             "The store does not answer",
             str(error),
             f"It is at {looking.address}. Beats dispatch nothing while they cannot reach it, "
-            "either; this page goes on by itself when it answers.",
+            "either; this page goes on by itself when it answers. The doctor tells more.",
             kind="away",
         )
         answer.headers["retry-after"] = "5"

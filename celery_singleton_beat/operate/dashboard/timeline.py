@@ -48,7 +48,7 @@ MOST_PLANNED: Final = 60
 MOST_ROWS: Final = 4
 LEAST_WIDTH: Final = 0.4
 LABEL_WIDTH: Final = 3.2
-_BESIDE: Final = 0.5
+_BESIDE: Final = 1.3
 _MOST_BESIDE: Final = 3
 
 Clock = Callable[[int], str]

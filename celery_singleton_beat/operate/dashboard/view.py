@@ -33,6 +33,7 @@ PAGES: Final = (
     ("tenants", "tenants", "Tenants"),
     ("statistics", "statistics", "Statistics"),
     ("history", "history", "History"),
+    ("doctor", "doctor", "Doctor"),
 )
 
 

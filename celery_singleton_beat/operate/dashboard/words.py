@@ -57,8 +57,8 @@ def relative(at_ms: int, now_ms: int) -> str:
 
 
 def number(value: int) -> str:
-    """A number with thin gaps between thousands."""
-    return f"{value:,}".replace(",", "\u202f")
+    """A number with its thousands marked."""
+    return f"{value:,}"
 
 
 def counted(count: int, one: str, many: str = "") -> str:

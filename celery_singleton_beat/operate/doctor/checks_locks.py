@@ -31,10 +31,12 @@ _FAR_MS: Final = 600_000
 
 def _stuck(facts: Facts) -> Finding:
     found = list(_too_long(facts))
+    # Who takes a key by hand for long may mean it: while its process may live, it is let be.
+    verdict = problem if any(not lock.by_hand or lock.is_gone for lock, _ in found) else warning
     if not found:
         return ok(f"{many(len(_held(facts)), 'key')} held, none for unusually long")
     unlock = f"{facts.command} unlock {quote(found[0][0].key)}"
-    return problem(
+    return verdict(
         some([f"{lock.key} {why}" for lock, why in found]),
         f"if its holder is gone or hangs: {unlock}. A task_time_limit ends what hangs",
         *(f"{lock.key}: {why}" for lock, why in found),

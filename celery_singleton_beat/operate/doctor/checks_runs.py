@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
+from celery_singleton_beat.operate.doctor.facts import is_instance
 from celery_singleton_beat.operate.doctor.finding import (
     Check,
     Finding,
@@ -42,7 +43,10 @@ def _workers_answer(facts: Facts) -> Finding:
         f"({facts.here.broker})? Give it longer with --timeout"
     )
     since = facts.now_ms - _LATELY_MS if facts.fleet else 0
-    if any(fact.kind == "started" and fact.at_ms >= since for fact in facts.history or ()):
+    if any(
+        fact.kind == "started" and fact.at_ms >= since and not is_instance(fact.by)
+        for fact in facts.history or ()
+    ):
         return warning("none answered, and runs began in the last five minutes: all busy?", cure)
     return problem("none answered", cure)
 

@@ -38,7 +38,7 @@ class HeldKey:
     @property
     def by_hand(self) -> bool:
         """Whether it was taken through a lock service, and not by a task."""
-        return _INSTANCE.fullmatch(self.owner) is not None
+        return is_instance(self.owner)
 
     @property
     def pid(self) -> int:
@@ -110,3 +110,8 @@ class Facts:
         """The store's time."""
         assert self.fleet is not None  # noqa: S101  # a check that asks for it needs the fleet
         return round(self.fleet.now.timestamp() * 1000)
+
+
+def is_instance(owner: str) -> bool:
+    """Tell whether this is how a process calls itself that locks by hand, and not a worker."""
+    return _INSTANCE.fullmatch(owner) is not None

@@ -2,7 +2,8 @@
 -- Twin: protocol/claim.adopt.
 -- KEYS 1 meta, 2 due, 3 held, 4 slots
 -- ARGV 6 digest, 7 done (0/1), 8 entries, each {name, the record that was read
---   ('' = none), slot ms, due ms, "failures|runs|last ms|rule"}, all of them texts
+--   ('' = none), slot ms, due ms, "failures|runs|last ms|rule"}, all of them texts; 9 the
+--   entries that must have slots for it to be done
 -- Answer: {epoch, verdict …}
 expect({KEYS[2], KEYS[3]}, {KEYS[4]})
 local digest, entries = ARGV[6], ARGV[8]
@@ -24,5 +25,16 @@ for i, told in ipairs(entries) do
     else redis.call('ZADD', KEYS[2], due, name) end
   end
 end
-if governs and ARGV[7] == '1' then redis.call('HSET', KEYS[1], 'adopted', digest) end
+
+local function have_slots(names)
+  for from = 1, #names, 1000 do
+    local last = math.min(from + 999, #names)
+    for _, text in ipairs(redis.call('HMGET', KEYS[4], unpack(names, from, last))) do
+      if not text then return false end
+    end
+  end
+  return true
+end
+
+if governs and ARGV[7] == '1' and have_slots(ARGV[9]) then redis.call('HSET', KEYS[1], 'adopted', digest) end
 return cjson.encode(answer)

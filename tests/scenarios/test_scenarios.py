@@ -1,0 +1,43 @@
+"""Each scenario on ours: where the store keeps its promise, nothing twice and nothing lost.
+
+`python -m tests.scenarios --peers` carries them out on the peers too, and writes the table.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import SHOWN
+from tests.scenarios.catalogue import SCENARIOS, Scenario
+from tests.scenarios.runner import carry_out
+from tests.scenarios.site import OURS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+IN_CI = ("kills", "network cut")
+CHOSEN = [
+    pytest.param(one, id=one.name, marks=[] if one.name in IN_CI else [pytest.mark.campaign])
+    for one in SCENARIOS
+]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("scenario", CHOSEN)
+def test_a_scenario_leaves_nothing_twice_and_nothing_lost(
+    scenario: Scenario, redis_binary: str, record_property: Callable[[str, object], None]
+) -> None:
+    """Where the store forgets, only what it counts is shown."""
+    assert redis_binary
+    seed = int(os.environ.get("SINGLETON_BEAT_SEED") or random.randrange(10**6))
+
+    account = carry_out(scenario, OURS, seed).account
+
+    record_property(SHOWN, f"{scenario.name}, seed {seed}: {account}")
+    assert account.due > 0
+    if scenario.is_kept:
+        assert (account.executed_twice, account.lost) == (0, 0)
