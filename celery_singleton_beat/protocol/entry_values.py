@@ -36,6 +36,7 @@ DeliveryWord = Literal["at_least_once", "at_most_once"]
 LONGEST_NAME: Final = 200
 LONGEST_TEXT: Final = 2000
 LARGEST_DEFINITION: Final = 1_000_000
+_DEEPEST: Final = 100
 
 KINDS: Final[dict[str, Kind]] = {
     "catch_up": choice_of(CatchUpWord),
@@ -225,6 +226,10 @@ def check_options(options: Mapping[str, Any]) -> None:
             )
 
 
+class _TooDeep(Exception):
+    """Deeper than any Python that we run on can read on a busy stack."""
+
+
 def payload(value: Any, what: str) -> Any:
     """A copy of arguments or options, made of what JSON knows.
 
@@ -233,11 +238,11 @@ def payload(value: Any, what: str) -> Any:
     """
     try:
         return plain(value, what)
-    except RecursionError:
+    except (RecursionError, _TooDeep):
         raise EntryError(f"{what} is nested too deeply to be stored") from None
 
 
-def plain(value: Any, path: str) -> Any:
+def plain(value: Any, path: str, depth: int = 0) -> Any:
     """A copy of a value, made of what JSON knows: equal to what would be read back.
 
     Raises:
@@ -252,23 +257,29 @@ def plain(value: Any, path: str) -> Any:
         return value
     if kind is float and math.isfinite(value):
         return value
+    if depth > _DEEPEST:
+        raise _TooDeep
     if isinstance(value, list | tuple):
-        return [plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
+        return [plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
     if isinstance(value, Mapping):
-        for key in value:
-            if type(key) is not str:
-                raise EntryError(
-                    f"{path} has the key {key!r} ({type(key).__name__}): "
-                    "an entry is stored as JSON, where keys are texts"
-                )
-            plain(key, f"the key of {path}")
-        return {key: plain(item, f"{path}[{key!r}]") for key, item in value.items()}
+        return _plain_mapping(value, path, depth)
     if isinstance(value, str | int):  # such as an enum of texts
         return json.loads(json.dumps(value))
     raise EntryError(
         f"{path} is {_shown(value)} ({kind.__name__}), which JSON does not know: "
         "give text, numbers, true, false, None, lists and mappings of these"
     )
+
+
+def _plain_mapping(given: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
+    for key in given:
+        if type(key) is not str:
+            raise EntryError(
+                f"{path} has the key {key!r} ({type(key).__name__}): "
+                "an entry is stored as JSON, where keys are texts"
+            )
+        plain(key, f"the key of {path}")
+    return {key: plain(item, f"{path}[{key!r}]", depth + 1) for key, item in given.items()}
 
 
 def _shown(value: object) -> str:
