@@ -70,11 +70,15 @@ _SCALARS: Final = frozenset({str, int, bool, type(None)})
 def name_text(given: object, what: str, *, may_be_empty: bool = False) -> str:
     """A name: printable, and at most 200 bytes of UTF-8."""
     if not isinstance(given, str):
-        raise EntryError(f"{what} must be a text, not {given!r} ({type(given).__name__})")
+        raise EntryError(
+            f"{what} must be a text, not {shortened(repr(given))} ({type(given).__name__})"
+        )
     if not given and not may_be_empty:
         raise EntryError(f"{what} is empty")
     if not given.isprintable():
-        raise EntryError(f"{what} {given!r} must be printable: no line breaks, no control codes")
+        raise EntryError(
+            f"{what} {shortened(repr(given))} must be printable: no line breaks, no control codes"
+        )
     if len(given) * 4 > LONGEST_NAME and (size := len(given.encode())) > LONGEST_NAME:
         raise EntryError(f"{what} {given[:40]!r}… has {size} bytes; {LONGEST_NAME} at most")
     return given
@@ -91,7 +95,9 @@ def record_name(given: object, what: str) -> str:
 def free_text(given: object, what: str) -> str:
     """A text for people, of any characters that can be stored."""
     if not isinstance(given, str):
-        raise EntryError(f"{what} must be a text, not {given!r} ({type(given).__name__})")
+        raise EntryError(
+            f"{what} must be a text, not {shortened(repr(given))} ({type(given).__name__})"
+        )
     if len(given) > LONGEST_TEXT:
         raise EntryError(f"{what} of {len(given)} characters is too long: {LONGEST_TEXT} at most")
     if "\0" in given or not is_encodable(given):
@@ -198,7 +204,7 @@ def read_moment(data: str, what: str) -> datetime:
         return datetime.fromisoformat(data)
     except ValueError:
         raise UnreadableEntry(
-            f"{what} must be written as 2026-01-31T09:00:00+00:00, not {data!r}"
+            f"{what} must be written as 2026-01-31T09:00:00+00:00, not {shortened(repr(data))}"
         ) from None
 
 
