@@ -175,7 +175,7 @@ class Choice:
     def check(self, value: object, name: str) -> str:
         if not isinstance(value, str) or value not in self.choices:
             allowed = ", ".join(repr(choice) for choice in self.choices)
-            raise ConfigurationError(f"{name} ({value!r}) must be one of {allowed}")
+            raise ConfigurationError(f"{name} ({shortened(repr(value))}) must be one of {allowed}")
         return value
 
     def parse(self, text: str, name: str) -> str:  # noqa: ARG002 - a text needs no parsing
@@ -240,4 +240,4 @@ def written(number: float) -> str:
 
 
 def _described(value: object) -> str:
-    return f"{value!r} ({type(value).__name__})"
+    return f"{shortened(repr(value))} ({type(value).__name__})"

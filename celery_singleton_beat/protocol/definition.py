@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 VERSION: Final = 1
+_LONGEST_ERROR: Final = 2000
 
 _DURATIONS: Final = (
     "jitter",
@@ -100,9 +101,9 @@ class Entry:
             self._settle_times()
             self._settle_rule()
         except RecurrenceError as error:
-            raise RecurrenceError(f"entry {self.name!r}: {error}") from error
+            raise RecurrenceError(f"entry {self.name!r}: {_shown(error)}") from error
         except ConfigurationError as error:
-            raise EntryError(f"entry {self.name!r}: {error}") from error
+            raise EntryError(f"entry {self.name!r}: {_shown(error)}") from error
 
     @property
     def spec(self) -> Spec:
@@ -301,6 +302,12 @@ _FIELDS: Final[dict[str, Any]] = {
     if of.init
 }
 _REQUIRED: Final = ("name", "task", "recurrence")
+
+
+def _shown(error: Exception) -> str:
+    """The text of an error; what it quotes may be a whole book."""
+    text = str(error)
+    return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}…"
 
 
 def _too_large(size: int) -> str:

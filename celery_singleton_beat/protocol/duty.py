@@ -16,6 +16,9 @@ from celery_singleton_beat.protocol.codec import join, split
 MOST_ALERTS: Final = 1000
 """So many alerts are open at once at most."""
 
+LONGEST_MS: Final = 86_400_000
+"""A duty that lasts longer is of a clock that was wrong, or of nobody."""
+
 
 @dataclass(frozen=True, slots=True)
 class Duty:
@@ -35,6 +38,7 @@ class Duty:
 
 def stand(duty: Duty | None, watcher: str, *, now_ms: int, timeout_ms: int) -> Duty:
     """Take the duty, prolong it, or leave it with whoever has it."""
-    if duty is None or duty.watcher == watcher or duty.until_ms <= now_ms:
+    if duty is None or duty.watcher == watcher:
         return Duty(watcher, now_ms + timeout_ms)
-    return duty
+    is_live = now_ms < duty.until_ms <= now_ms + LONGEST_MS
+    return duty if is_live else Duty(watcher, now_ms + timeout_ms)

@@ -36,6 +36,7 @@ DeliveryWord = Literal["at_least_once", "at_most_once"]
 LONGEST_NAME: Final = 200
 LONGEST_TEXT: Final = 2000
 LARGEST_DEFINITION: Final = 1_000_000
+_DEEPEST: Final = 100
 
 KINDS: Final[dict[str, Kind]] = {
     "catch_up": choice_of(CatchUpWord),
@@ -69,11 +70,15 @@ _SCALARS: Final = frozenset({str, int, bool, type(None)})
 def name_text(given: object, what: str, *, may_be_empty: bool = False) -> str:
     """A name: printable, and at most 200 bytes of UTF-8."""
     if not isinstance(given, str):
-        raise EntryError(f"{what} must be a text, not {given!r} ({type(given).__name__})")
+        raise EntryError(
+            f"{what} must be a text, not {shortened(repr(given))} ({type(given).__name__})"
+        )
     if not given and not may_be_empty:
         raise EntryError(f"{what} is empty")
     if not given.isprintable():
-        raise EntryError(f"{what} {given!r} must be printable: no line breaks, no control codes")
+        raise EntryError(
+            f"{what} {shortened(repr(given))} must be printable: no line breaks, no control codes"
+        )
     if len(given) * 4 > LONGEST_NAME and (size := len(given.encode())) > LONGEST_NAME:
         raise EntryError(f"{what} {given[:40]!r}… has {size} bytes; {LONGEST_NAME} at most")
     return given
@@ -90,7 +95,9 @@ def record_name(given: object, what: str) -> str:
 def free_text(given: object, what: str) -> str:
     """A text for people, of any characters that can be stored."""
     if not isinstance(given, str):
-        raise EntryError(f"{what} must be a text, not {given!r} ({type(given).__name__})")
+        raise EntryError(
+            f"{what} must be a text, not {shortened(repr(given))} ({type(given).__name__})"
+        )
     if len(given) > LONGEST_TEXT:
         raise EntryError(f"{what} of {len(given)} characters is too long: {LONGEST_TEXT} at most")
     if "\0" in given or not is_encodable(given):
@@ -197,7 +204,7 @@ def read_moment(data: str, what: str) -> datetime:
         return datetime.fromisoformat(data)
     except ValueError:
         raise UnreadableEntry(
-            f"{what} must be written as 2026-01-31T09:00:00+00:00, not {data!r}"
+            f"{what} must be written as 2026-01-31T09:00:00+00:00, not {shortened(repr(data))}"
         ) from None
 
 
@@ -225,6 +232,10 @@ def check_options(options: Mapping[str, Any]) -> None:
             )
 
 
+class _TooDeep(Exception):
+    """Deeper than any Python that we run on can read on a busy stack."""
+
+
 def payload(value: Any, what: str) -> Any:
     """A copy of arguments or options, made of what JSON knows.
 
@@ -233,11 +244,11 @@ def payload(value: Any, what: str) -> Any:
     """
     try:
         return plain(value, what)
-    except RecursionError:
+    except (RecursionError, _TooDeep):
         raise EntryError(f"{what} is nested too deeply to be stored") from None
 
 
-def plain(value: Any, path: str) -> Any:
+def plain(value: Any, path: str, depth: int = 0) -> Any:
     """A copy of a value, made of what JSON knows: equal to what would be read back.
 
     Raises:
@@ -252,23 +263,29 @@ def plain(value: Any, path: str) -> Any:
         return value
     if kind is float and math.isfinite(value):
         return value
+    if depth > _DEEPEST:
+        raise _TooDeep
     if isinstance(value, list | tuple):
-        return [plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
+        return [plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
     if isinstance(value, Mapping):
-        for key in value:
-            if type(key) is not str:
-                raise EntryError(
-                    f"{path} has the key {key!r} ({type(key).__name__}): "
-                    "an entry is stored as JSON, where keys are texts"
-                )
-            plain(key, f"the key of {path}")
-        return {key: plain(item, f"{path}[{key!r}]") for key, item in value.items()}
+        return _plain_mapping(value, path, depth)
     if isinstance(value, str | int):  # such as an enum of texts
         return json.loads(json.dumps(value))
     raise EntryError(
         f"{path} is {_shown(value)} ({kind.__name__}), which JSON does not know: "
         "give text, numbers, true, false, None, lists and mappings of these"
     )
+
+
+def _plain_mapping(given: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
+    for key in given:
+        if type(key) is not str:
+            raise EntryError(
+                f"{path} has the key {key!r} ({type(key).__name__}): "
+                "an entry is stored as JSON, where keys are texts"
+            )
+        plain(key, f"the key of {path}")
+    return {key: plain(item, f"{path}[{key!r}]", depth + 1) for key, item in given.items()}
 
 
 def _shown(value: object) -> str:

@@ -79,6 +79,7 @@ class Fact(NamedTuple):
     @classmethod
     def from_text(cls, text: str) -> Fact:
         at_ms, kind, entry, scheduled_ms, run, attempt, by, note = json.loads(text)
+        kind, entry, run, by, note = map(str, (kind, entry, run, by, note))
         return cls(int(at_ms), kind, entry, int(scheduled_ms), run, int(attempt), by, note)
 
 

@@ -18,9 +18,7 @@ class RedisObserved(RedisScripts):
     def history(self, limit: int, entry: str = "") -> list[Fact]:
         keys = self.keys
         stream = keys.history_of(entry) if entry else keys.history
-        return [
-            Fact.from_text(text) for text in self._call("history", (keys.meta, stream), (limit,))
-        ]
+        return _facts(self._call("history", (keys.meta, stream), (limit,)))
 
     def counts(self, subjects: Sequence[str]) -> list[Counts]:
         keys, counts = self.keys, []
@@ -72,6 +70,17 @@ def _numbers(texts: Any) -> Mapping[str, int]:
         except ValueError:
             continue
     return numbers
+
+
+def _facts(texts: Sequence[str]) -> list[Fact]:
+    """Read facts; what is none was not noted by us."""
+    facts = []
+    for text in texts:
+        try:
+            facts.append(Fact.from_text(text))
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            continue
+    return facts
 
 
 def _members(texts: Any) -> Mapping[str, Member]:

@@ -178,3 +178,25 @@ def test_an_index_with_a_time_that_never_was_is_read_as_a_number(
     it.store.overview()
 
     assert it.claim().standing is Standing.GOVERNS
+
+
+@pytest.mark.parametrize("record", [f"1|{2**53 - 1}|ghost", "1|x|ghost", "junk", ""])
+def test_a_duty_of_nobody_keeps_nobody_from_it(
+    it: StoreUnderTest, client: Any, record: str
+) -> None:
+    """Alerts are told by somebody who lives."""
+    it.store.alert("rule:x", "text")
+    client.hset(f"{PREFIX}:alerts", "", record)
+
+    assert it.store.watch("me", 1000).watcher == "me"
+
+
+@pytest.mark.parametrize(
+    "text", ["junk", "[]", "null", "1", '[1e999,"k","e",0,"",0,"",""]', "[" * 50_000, "9" * 5000]
+)
+def test_a_fact_that_is_none_hides_no_other(it: StoreUnderTest, client: Any, text: str) -> None:
+    it.begin(it.attempt())
+    client.xadd(f"{PREFIX}:history", {"f": text})
+    client.xadd(f"{PREFIX}:history", {"foreign": "x", "more": "y"})
+
+    assert it.kinds() == ["started"]

@@ -106,9 +106,9 @@ class Fleet:
         self.store.put([put_of(name, STORED[name]) for name in names], Quota())
 
     def all_keys(self) -> list[bytes]:
-        """All keys there are, without those of the history."""
+        """All keys there are; of what is kept of each entry by itself, those of one."""
         found = self.client.scan_iter(f"{self.prefix}:*", count=1000)
-        return sorted(key for key in found if b":history" not in key)
+        return sorted(key for key in found if b":e:" not in key or key.endswith(b":a1"))
 
     def name_of(self, key: bytes) -> str:
         """A key without its prefix."""

@@ -199,6 +199,7 @@ def test_jitter_may_be_as_long_as_the_least_interval_and_no_longer() -> None:
         ("[]", UnreadableEntry, "not a definition"),
         ("[" * 100_000, UnreadableEntry, "not a definition"),
         (SMALL[:-1] + ',"args":' + "[" * 900 + "]" * 900 + "}", EntryError, "nested too deeply"),
+        (SMALL[:-1] + ',"args":' + "[" * 102 + "]" * 102 + "}", EntryError, "nested too deeply"),
         (SMALL.replace(',"version":1', ""), UnreadableEntry, "not a definition"),
         (SMALL.replace('"version":1', '"version":2,"colour":"red"'), EntryTooNew, "of version 2"),
         (SMALL.replace('"version":1', '"version":true'), UnreadableEntry, "no known version"),

@@ -40,7 +40,7 @@ class Alert:
         try:
             words, since_ms, seen_ms, about = json.loads(text)
             return cls(rule, subject, str(words), int(since_ms), int(seen_ms), dict(about))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError, RecursionError):
             return None
 
     def fired(self) -> AlertFired:

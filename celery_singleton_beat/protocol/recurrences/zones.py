@@ -23,8 +23,8 @@ def zone_of(zone: object, entry_name: str) -> tzinfo:
         return zone
     if not isinstance(zone, str):
         raise EntryError(
-            f"entry {entry_name!r}: timezone {zone!r} is of type {type(zone).__name__}; "
-            "give a name such as 'Europe/Rome' or a tzinfo object"
+            f"entry {entry_name!r}: timezone {shortened(repr(zone))} is of type "
+            f"{type(zone).__name__}; give a name such as 'Europe/Rome' or a tzinfo object"
         )
     try:
         return ZoneInfo(zone)

@@ -6,7 +6,8 @@
 expect({}, {KEYS[2]})
 local duty = split(redis.call('HGET', KEYS[2], ''), 2)
 duty = duty and all_numbers(duty, 1, 1)
-if not duty or duty[2] == ARGV[6] or duty[1] <= now then
+local LONGEST = 86400000
+if not duty or duty[2] == ARGV[6] or duty[1] <= now or duty[1] > now + LONGEST then
   duty = {now + tonumber(ARGV[7]), ARGV[6]}
   redis.call('HSET', KEYS[2], '', join(int(duty[1]), duty[2]))
 end
