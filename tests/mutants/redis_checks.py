@@ -7,6 +7,8 @@ from typing import Final
 
 import redis
 
+from celery_singleton_beat.protocol.claim import Settled, Slot
+from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.run import Begun, Outcome, Renewed
 from celery_singleton_beat.store.port import Renewal
 from celery_singleton_beat.store.redis_wire import Wire
@@ -155,6 +157,20 @@ def _is_refused(it: StoreUnderTest) -> bool:
     return False
 
 
+def what_has_ended_is_not_told_as_found_again(wire: Wire, client: redis.Redis) -> None:
+    clock = FakeClock()
+    store = store_on(wire, clock)
+    it = StoreUnderTest(store, clock)
+    it.put("ended")
+    (claim,) = it.take().claims
+    slot = Slot("rule", ABSENT, ABSENT, fence=claim.slot.fence)
+    equal(it.settle_stored(claim, slot=slot), Settled.CONFIRMED)
+    it.put("later", START_MS + 1000)
+    client.delete(store.keys.turns)
+
+    equal([it.take().found_again for _ in range(3)], [0, 0, 0])
+
+
 REDIS_CHECKS: Final[tuple[RedisCheck, ...]] = (
     one_ttl_after_it_forgot_a_store_goes_on,
     before_that_those_who_live_come_back,
@@ -166,4 +182,5 @@ REDIS_CHECKS: Final[tuple[RedisCheck, ...]] = (
     as_many_are_counted_as_are_asked_for,
     a_fence_is_above_the_last_one_also_when_the_clock_steps_back,
     another_application_and_a_newer_release_are_refused,
+    what_has_ended_is_not_told_as_found_again,
 )
