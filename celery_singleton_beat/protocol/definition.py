@@ -37,11 +37,8 @@ VERSION: Final = 1
 _LONGEST_ERROR: Final = 2000
 
 _DURATIONS: Final = (
-    "jitter",
-    "catch_up_window",
-    "dedupe_window",
-    "start_deadline",
-    "overlap_limit",
+    *("jitter", "catch_up_window", "dedupe_window"),
+    *("start_deadline", "overlap_limit"),
 )
 _MOMENTS: Final = ("start", "end")
 
@@ -310,8 +307,7 @@ def _shown(error: Exception) -> str:
     return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}…"
 
 
-def _too_large(size: int) -> str:
-    most = values.LARGEST_DEFINITION
+def _too_large(size: int, most: int = values.LARGEST_DEFINITION) -> str:
     return f"a definition of {size} characters is too large to be stored: {most} at most"
 
 

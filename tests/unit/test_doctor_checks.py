@@ -267,10 +267,13 @@ CASES = [
     ),
     Case(
         "lateness",
-        changed(counts=replace(COUNTS, lag=Histogram(2, 12_000, ((6000, 2),)))),
+        changed(counts=replace(COUNTS, lag=Histogram(20, 120_000, ((6000, 20),)))),
         WARNING,
         "6 s",
         "jitter",
+    ),
+    Case(
+        "lateness", changed(counts=replace(COUNTS, lag=Histogram(19, 114_000, ((6000, 19),)))), OK
     ),
     Case("lateness", changed(counts=replace(COUNTS, lag=Histogram())), UNKNOWN),
     Case("workers-answer", changed(workers=()), PROBLEM, "none answered", "worker"),
