@@ -138,12 +138,18 @@ UNITS: dict[str, Callable[[RedisStore, int], int]] = {
 
 
 def _predicted_by_measured(units: dict[str, float]) -> float:
-    """Hold the prediction for a deployment against what its store took."""
+    """Hold the prediction for a deployment against what its store took beyond what it idles."""
     size = Size(beats=4, workers=2)
     with Site(OURS, 1, size) as site:
         before, from_s = _cpu(site), time.monotonic()
         time.sleep(WATCHED_S)
         measured, for_s = (_cpu(site) - before) * 1e6, time.monotonic() - from_s
+        for process in (*site.beats, *site.workers):
+            process.kill()
+        before, idle_from_s = _cpu(site), time.monotonic()
+        time.sleep(WATCHED_S / 4)
+        idle = (_cpu(site) - before) * 1e6 / (time.monotonic() - idle_from_s)
+    measured -= idle * for_s
     occurrences = sum(1000 / entry.period_ms for entry in ENTRIES) * for_s
     # Each replica looks once a second and once for what is due: here in every second.
     ticks = 2 * size.beats * for_s

@@ -39,20 +39,14 @@ def peers_are_there() -> bool:
 
 
 def markdown(results: Iterable[Result]) -> str:
-    """The table, ours and the peers' in pairs of columns."""
-    rows: dict[str, dict[str, Account]] = {}
-    scenarios: dict[str, Scenario] = {}
+    """The table: in each cell ours, and behind the stroke the peers', where they were asked."""
+    rows: dict[Scenario, dict[str, Account]] = {}
     for result in results:
-        scenarios[result.scenario.name] = result.scenario
-        rows.setdefault(result.scenario.name, {})[result.side] = result.account
-    headings = [f"{name}: {side}" for side in ("ours", "peers") for name in HEADINGS]
-    lines = [f"| scenario | {' | '.join(headings)} |", f"|---|{'---:|' * len(headings)}"]
-    for name, accounts in rows.items():
-        cells = [
-            cell
-            for side in (OURS, PEERS)
-            for cell in (accounts[side].cells() if side in accounts else ("",) * len(HEADINGS))
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", *(f"- **{name}**: {scenarios[name].about}" for name in rows)]
+        rows.setdefault(result.scenario, {})[result.side] = result.account
+    lines = [f"| scenario | {' | '.join(HEADINGS)} |", f"|---|{'---:|' * len(HEADINGS)}"]
+    for scenario, accounts in rows.items():
+        sides = [accounts[side].cells() for side in (OURS, PEERS) if side in accounts]
+        cells = [" / ".join(both) for both in zip(*sides, strict=True)]
+        lines.append(f"| {scenario.name} | {' | '.join(cells)} |")
+    lines += ["", *(f"- **{scenario.name}**: {scenario.about}" for scenario in rows)]
     return "\n".join(lines)
