@@ -45,6 +45,9 @@ __all__ = [
     "witness",
 ]
 
+# Run with its own configuration, under which this file is not read.
+collect_ignore = ["smoke"]
+
 LEFT_OUT = {
     "campaign": "minutes of faults on real processes",
     "servers": "a matrix of servers, which are downloaded",

@@ -168,7 +168,7 @@ def forgetful_store(site: Site) -> None:
 
 
 def evicting_store(site: Site) -> None:
-    """For 6 s the store has 20 kB less memory than it uses, and evicts anything (allkeys-random)."""
+    """For 6 s the store has 20 kB less memory than it uses, and may evict anything."""
     site.last(4)
     site.client.config_set("maxmemory-policy", "allkeys-random")
     used = int(site.client.info("memory")["used_memory"])
