@@ -41,6 +41,16 @@ class Monitored(Timetabled):
         facts = [fact for fact in self.witness.facts() if fact["kind"] == "check-in"]
         return [fact["told"] for fact in sorted(facts, key=lambda fact: fact["at_ns"])]
 
+    def wait_ran(self, slug: str) -> None:
+        """Wait until a monitor has check-ins, of one minute or of more, and each has ended well."""
+
+        def states() -> list[list[str]]:
+            return list(self.check_ins().get(slug, {}).values())
+
+        self.witness.wait_until(
+            lambda _: states() != [] and all(s == RAN for s in states()), ENOUGH
+        )
+
     def wait_states(self, slug: str, wanted: list[list[str]]) -> None:
         """Wait until a monitor has these check-ins, each with its states."""
 
@@ -121,7 +131,7 @@ def test_each_occurrence_checks_in_once_whichever_beat_sends_it(
         "stored too": ("interval", 1, "Europe/Rome"),
     }
     for slug in rules:
-        monitored.wait_states(slug, [RAN])
+        monitored.wait_ran(slug)
     for told in monitored.told_sentry():
         rule = told["monitor_config"]["schedule"]
         zone = told["monitor_config"]["timezone"]
