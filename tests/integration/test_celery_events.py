@@ -92,14 +92,17 @@ def test_a_worker_sends_nothing_until_task_events_are_switched_on(
     # With heartbeats, so that it has a dispatcher.
     worker = shop.run("worker", "-l", "INFO", "-n", "worker1@rig", "-c", "1", name="worker1")
     worker.wait_for(r" ready\.", ENOUGH)
-    shop.send("early", "silent").get(timeout=ENOUGH)
+    silent = shop.send("early", "silent")
+    silent.get(timeout=ENOUGH)
+    # A result is there a moment before its run is over; when the next one's is, that is past.
+    shop.send("early", "next").get(timeout=ENOUGH)
     shop.wait_reachable()
 
     shop.client.control.enable_events(reply=True)
     loud = shop.send("early", "loud")
     received.of("singleton-ended", uuid=loud.id)
 
-    assert [e["uuid"] for e in received.events if e["type"] == "singleton-ended"] == [loud.id]
+    assert silent.id not in {event.get("uuid") for event in received.events}
 
 
 def test_beats_send_what_they_do_when_they_are_asked_to(
