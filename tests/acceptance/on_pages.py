@@ -25,8 +25,9 @@ Run = tuple[str, int, bool]
 class Dashboard:
     """`celery … singleton dashboard`, and what it says as data."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        proc = deployment.rig.run("singleton", "dashboard", "--port", "0", name="dashboard")
+    def __init__(self, deployment: Deployment, **more: Any) -> None:
+        command = ("singleton", "dashboard", "--port", "0")
+        proc = deployment.rig.run(*command, name="dashboard", **more)
         found = re.search(r"http://\S+", proc.wait_for("The dashboard is at", ENOUGH))
         assert found is not None
         self._url = found[0]
@@ -40,6 +41,13 @@ class Dashboard:
         told = self._data("statistics")
         entries = {name: _facts(figures) for name, figures in told["entries"].items()}
         return _facts(told["total"]), {name: facts for name, facts in entries.items() if facts}
+
+    def doctor(self) -> dict[str, dict[str, Any]]:
+        """What it has the doctor find that is not ok; each check stands on the page, too."""
+        page = httpx.get(self._url + "doctor", timeout=ENOUGH).text
+        found = [one for one in self._data("doctor")["diagnoses"] if one["verdict"] != "ok"]
+        assert all(one["check"] in page for one in found)
+        return {one["check"]: one for one in found}
 
     def runs(self) -> dict[str, Run]:
         """The runs on its timeline."""

@@ -15,8 +15,8 @@ from typing import Any, Final
 import pytest
 
 from celery_singleton_beat.demo.server import EmbeddedServer
-from tests.acceptance import timetable
-from tests.acceptance.deployment import ENOUGH, GOVERNS, Deployment, told
+from tests.acceptance import on_pages, timetable
+from tests.acceptance.deployment import ENOUGH, GOVERNS, MODULE, Deployment, told
 from tests.acceptance.timetable import Every
 from tests.rig.processes import Proc, Processes
 from tests.rig.skew import ClockSkew
@@ -32,6 +32,11 @@ WELL: Final[dict[str, Any]] = {
 SCHEDULE: Final = timetable.schedule(Every("every-second", 1000, 0.0))
 
 Finding = Mapping[str, Any]
+
+
+def cures(found: Mapping[str, Finding]) -> dict[str, str]:
+    """What to do about each; a page may be mounted anywhere, and does not name the app's module."""
+    return {check: one["cure"].replace(MODULE, "APP") for check, one in found.items()}
 
 
 class Broken:
@@ -62,10 +67,13 @@ class Broken:
         return proc
 
     def doctor(self, **more: Any) -> tuple[int | None, dict[str, Finding]]:
-        """Ask the doctor: the exit code, and the findings that are not ok."""
+        """Ask the doctor, by command and page: the exit code, and the findings that are not ok."""
         proc = self.command("doctor", "--json", "--timeout", "3", **more)
-        found = json.loads("\n".join(proc.lines))
-        return proc.returncode, {one["check"]: one for one in found if one["verdict"] != "ok"}
+        told = json.loads("\n".join(proc.lines))
+        found = {one["check"]: one for one in told if one["verdict"] != "ok"}
+        on_page = on_pages.Dashboard(self.deployment, **more).doctor()
+        assert cures(on_page) == cures(found)
+        return proc.returncode, found
 
 
 @pytest.fixture
