@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from celery_singleton_beat.operate.dashboard import dashboard_app
 from celery_singleton_beat.operate.dashboard.serving import address_of, listen, server_of
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 HOST = "127.0.0.1"
+ENOUGH_MS: Final = 30_000
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 800}
 PAGES = ("", "timeline", "entries", "locks", "tenants", "statistics", "history", "doctor")
@@ -49,7 +50,7 @@ class Eyes:
     def __init__(self, browser: Browser, url: str, **context: Any) -> None:
         self.context: BrowserContext = browser.new_context(**{"viewport": DESK} | context)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(ENOUGH_MS)
         self.complaints: list[str] = []
         self.page.on("console", lambda said: self._hear(said.type, said.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

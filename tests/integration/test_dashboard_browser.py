@@ -12,7 +12,15 @@ from celery import Celery
 from playwright.sync_api import expect, sync_playwright
 
 from celery_singleton_beat import Entry, LockService, Timetable
-from tests.integration.browsing import CONTRAST, PAGES, PHONE, Eyes, Served, find_chromium
+from tests.integration.browsing import (
+    CONTRAST,
+    ENOUGH_MS,
+    PAGES,
+    PHONE,
+    Eyes,
+    Served,
+    find_chromium,
+)
 from tests.integration.dashboard_story import Story
 from tests.integration.visitors import TOKEN
 
@@ -29,6 +37,7 @@ ALL_PAGES = (*PAGES, "entry?name=prices", "entry?name=acme%3Anightly")
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = find_chromium()
+    expect.set_options(timeout=ENOUGH_MS)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield launched

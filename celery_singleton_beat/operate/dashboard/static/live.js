@@ -39,7 +39,9 @@
 
   const replace = (region, fresh) => {
     if (region.outerHTML === fresh.outerHTML || isInUse(region)) return;
-    const focused = region.contains(document.activeElement) ? keyOf(document.activeElement) : null;
+    const active = document.activeElement;
+    const focused = region.contains(active) ? keyOf(active) : null;
+    const place = focused ? [...region.querySelectorAll(focused)].indexOf(active) : 0;
     const scrolled = [...region.querySelectorAll(".scroll")].map((part) => part.scrollLeft);
     const next = document.importNode(fresh, true);
     region.replaceWith(next);
@@ -47,7 +49,8 @@
       part.scrollLeft = scrolled[index] || 0;
     });
     if (focused) {
-      const found = next.matches(focused) ? next : next.querySelector(focused);
+      const same = next.querySelectorAll(focused);
+      const found = next.matches(focused) ? next : same[place] || same[0];
       if (found) found.focus({ preventScroll: true });
     }
   };
