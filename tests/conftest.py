@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +54,8 @@ LEFT_OUT = {
     "servers": "a matrix of servers, which are downloaded",
 }
 
+ENOUGH_S = 30.0
+
 SHOWN = "shown"
 """The property of a test's report that is printed at the end, also if the test passed."""
 
@@ -65,6 +68,17 @@ def shared_tasks_end_with_their_test() -> Iterator[None]:
     yield
     finalizers.clear()
     finalizers.update(before)
+
+
+@pytest.fixture(autouse=True)
+def our_threads_end_with_their_test() -> Iterator[None]:
+    """See that no thread of ours goes on for ever, against a server that is long gone."""
+    before = set(threading.enumerate())
+    yield
+    ours = [t for t in threading.enumerate() if t.name.startswith("singleton-")]
+    for thread in set(ours) - before:
+        thread.join(ENOUGH_S)
+        assert not thread.is_alive(), f"{thread.name} goes on after its test"
 
 
 def pytest_configure(config: pytest.Config) -> None:

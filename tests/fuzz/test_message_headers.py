@@ -79,7 +79,9 @@ class Worker:
         self.plain = self._task("plain", Task)
 
     def close(self) -> None:
-        extension_of(self.app).heartbeat.stop()
+        extension = extension_of(self.app)
+        extension.heartbeat.stop()
+        extension.own_heartbeat.stop()
         self.client.close()
         self.app.close()
 

@@ -36,13 +36,23 @@ if TYPE_CHECKING:
     from tests.integration.workers import Shop
 
 GLOBS = ["*", "[a-z]?", "x{y}*\\", "a|b"]
+_made: list[LockService] = []
+
+
+@pytest.fixture(autouse=True)
+def services_end_with_their_test() -> Iterator[None]:
+    """Renew no lease any more."""
+    yield
+    while _made:
+        _made.pop()._extension.own_heartbeat.stop()  # noqa: SLF001  # a process ends instead
 
 
 def service_at(url: str, main: str = "shop", **conf: Any) -> LockService:
     """A lock service of an app that has only the connection settings."""
     app = Celery(main, broker="memory://", set_as_current=False)
     app.conf.update(singleton_beat_redis_url=url, **conf)
-    return LockService(app)
+    _made.append(LockService(app))
+    return _made[-1]
 
 
 def beside(shop: Shop, **conf: Any) -> LockService:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from tests.simulation.moves import moves
+from celery_singleton_beat.protocol.run import Outcome
+from tests.simulation.moves import ways
 from tests.simulation.nodes import Budget, Node, shape
 from tests.simulation.promises import Broken
 from tests.simulation.rig import Rig
@@ -24,36 +27,70 @@ def explore(rig: Rig, budget: Budget, most: int = 10_000_000) -> Found:
     """Go every way from the first state; stop at the first broken promise.
 
     Where nothing can happen any more, all must be well: every slot has moved on,
-    and everything that was published has run.
+    and everything that was published has run. Where less has gone wrong is gone
+    first: a state that comes again after more has gone wrong can go no new way.
 
     Raises:
         AssertionError: there are more states than ``most``.
     """
     first = replace(rig.first(), budget=budget)
-    root = hash(shape(first))
-    came: dict[int, tuple[int, str]] = {root: (0, "")}
-    todo, found = [(root, first)], Found()
-    while todo:
-        at, node = todo.pop()
-        found.states += 1
-        assert found.states <= most, f"more than {most} states"
-        is_end = True
-        try:
-            for text, after in moves(rig, node):
-                is_end = False
-                found.moves += 1
-                _one_yes(rig, after)
-                key = hash(shape(after))
-                if key not in came:
-                    came[key] = (at, text)
-                    todo.append((key, after))
-            if is_end:
-                found.ends += 1
-                _all_is_well(rig, node)
-        except Broken as broken:
-            found.broken = "\n".join([*_way(came, at), f"BROKEN: {broken}"])
-            return found
+    seen, found = _Seen(), Found()
+    todo: dict[int, list[tuple[int, Node]]] = defaultdict(list)
+    todo[0].append((seen.add(first, 0, "") or 0, first))
+    for spent in range(budget.left + 1):
+        while todo[spent]:
+            at, node = todo[spent].pop()
+            found.states += 1
+            assert found.states <= most, f"more than {most} states"
+            try:
+                for new, after in _next(rig, node, at, seen, found):
+                    todo[budget.left - after.budget.left].append((new, after))
+            except Broken as broken:
+                found.broken = "\n".join([*seen.way(at), f"BROKEN: {broken}"])
+                return found
     return found
+
+
+def _next(rig: Rig, node: Node, at: int, seen: _Seen, found: Found) -> Iterator[tuple[int, Node]]:
+    """List the new states that come next."""
+    is_end = True
+    for group in ways(rig, node):
+        are_new = [(seen.add(after, at, text), after) for text, after in group]
+        yield from ((new, after) for new, after in are_new if new is not None)
+        for _, after in group:
+            _one_yes(rig, after)
+        found.moves += len(group)
+        is_end = is_end and not group
+        if group and all(new is not None for new, _ in are_new):
+            return
+    if is_end:
+        found.ends += 1
+        _all_is_well(rig, node)
+
+
+class _Seen:
+    """The states that were come to: by which way, and with how much that could still go wrong."""
+
+    def __init__(self) -> None:
+        self._budgets: dict[int, list[Budget]] = defaultdict(list)
+        self._came: list[tuple[int, str]] = []
+
+    def add(self, node: Node, came_from: int, by: str) -> int | None:
+        """Note a state; None if it was there, and no less could go wrong then."""
+        budgets = self._budgets[hash(shape(node))]
+        if any(before.covers(node.budget) for before in budgets):
+            return None
+        budgets.append(node.budget)
+        self._came.append((came_from, by))
+        return len(self._came) - 1
+
+    def way(self, at: int) -> list[str]:
+        """Tell how a state was first come to."""
+        told: list[str] = []
+        while at:
+            at, text = self._came[at]
+            told.append(text)
+        return told[::-1]
 
 
 def _one_yes(rig: Rig, node: Node) -> None:
@@ -69,14 +106,6 @@ def _one_yes(rig: Rig, node: Node) -> None:
 def _all_is_well(rig: Rig, node: Node) -> None:
     if node.memory.ended != set(rig.timings):
         rig.promises.broke("nobody can do anything, and a slot has not moved on")
-    if node.accepted - node.done:
+    runs = node.store.runs
+    if any(run not in runs or runs[run].outcome != Outcome.SUCCEEDED.value for run in node.accepted):
         rig.promises.broke("nobody can do anything, and what was published has not run")
-
-
-def _way(came: dict[int, tuple[int, str]], at: int) -> list[str]:
-    way: list[str] = []
-    while came[at][1]:
-        before, text = came[at]
-        way.append(text)
-        at = before
-    return way[::-1]

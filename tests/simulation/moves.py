@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -29,48 +29,78 @@ Move = tuple[str, Node]
 _LOST: Final = ("", "the question is lost", "the answer is lost")
 
 
-def moves(rig: Rig, node: Node) -> Iterator[Move]:
-    """List what may happen next.
+def ways(rig: Rig, node: Node) -> Iterator[list[Move]]:
+    """List what may happen next, in groups: the first will do, if it leads to nothing known.
 
     Time passes when nobody has anything to do. It also passes while one stands still
     that has something to do: which is all that standing still can mean where everybody
     may be slower than everybody else. So it need not begin before time passes, nor end
     before that one's next step.
+
+    Replicas and workers share nothing but the queue, what may still go wrong, and time.
+    Where time cannot pass before a replica moves, it does not matter how far the workers
+    come before: what replicas do can be tried alone. And the other way round, if no
+    worker is free to receive what a replica publishes. (Ample sets: Clarke, Grumberg and
+    Peled, Model Checking, chapter 10; that nothing known is come to is its condition C3.)
     """
-    awake: list[BeatAt | WorkerAt] = []
-    everybody: list[BeatAt | WorkerAt] = [*node.beats, *node.workers]
-    for who in everybody:
-        up, start = who, node
-        if who.is_frozen:
-            up = replace(who, is_frozen=False)
-            start = node.with_beat(up) if isinstance(up, BeatAt) else node.with_worker(up)
-        of = _of_beat(rig, start, up) if isinstance(up, BeatAt) else _of_worker(rig, start, up)
-        found = list(of)
-        if found and not who.is_frozen:
-            awake.append(who)
-        yield from found
+    of_beats = {who: list(_of_one(rig, node, who)) for who in node.beats}
+    beats = [*_flat(of_beats), *_crashes_of_beats(node)]
+    busy = [who for who, found in of_beats.items() if found and not who.is_frozen]
+    freezes, are_beats_first = node.budget.freezes, len(busy) > node.budget.freezes
+    if are_beats_first:
+        yield beats
+    of_workers = {who: list(_of_one(rig, node, who)) for who in node.workers}
+    workers = [*_flat(of_workers), *_crashes_of_workers(node)]
+    too = [who for who, found in of_workers.items() if found and not who.is_frozen]
+    if are_beats_first:
+        yield workers
+    elif len(too) > freezes and all(worker.note for worker in node.workers):
+        yield workers
+        yield beats
+    else:
+        yield [*beats, *workers, *_time_passes(rig, node, [*busy, *too])]
+
+
+def _flat(found: Mapping[Any, list[Move]]) -> list[Move]:
+    return [move for moves in found.values() for move in moves]
+
+
+def _of_one(rig: Rig, node: Node, who: BeatAt | WorkerAt) -> Iterator[Move]:
+    if isinstance(who, BeatAt):
+        up = replace(who, is_frozen=False) if who.is_frozen else who
+        return _of_beat(rig, node if up is who else node.with_beat(up), up)
+    well = replace(who, is_frozen=False) if who.is_frozen else who
+    return _of_worker(rig, node if well is who else node.with_worker(well), well)
+
+
+def _time_passes(rig: Rig, node: Node, busy: list[BeatAt | WorkerAt]) -> Iterator[Move]:
     next_ms = _next_time(node)
-    if next_ms is not None and len(awake) <= node.budget.freezes:
-        text = f"it is {next_ms - rig.start_ms} ms"
-        later = replace(node, now_ms=next_ms)
-        for who in awake:
-            text = f"{who.name} stands still, and {text}"
-            later = replace(later, budget=replace(node.budget, freezes=0))
-            frozen = replace(who, is_frozen=True)
-            later = (
-                later.with_beat(frozen) if isinstance(frozen, BeatAt) else later.with_worker(frozen)
-            )
-        yield text, later
-    if node.budget.crashes:
-        yield from _crashes(node)
+    if next_ms is None or len(busy) > node.budget.freezes:
+        return
+    text = f"it is {next_ms - rig.start_ms} ms"
+    later = replace(node, now_ms=next_ms)
+    for who in busy:
+        text = f"{who.name} stands still, and {text}"
+        later = replace(later, budget=replace(node.budget, freezes=0))
+        frozen = replace(who, is_frozen=True)
+        later = later.with_beat(frozen) if isinstance(frozen, BeatAt) else later.with_worker(frozen)
+    yield text, later
 
 
-def _crashes(node: Node) -> Iterator[Move]:
+def _crashes_of_beats(node: Node) -> Iterator[Move]:
+    if not node.budget.crashes:
+        return
     budget = replace(node.budget, crashes=0)
     for beat in node.beats:
         if beat.works or beat.left or beat.question:
             beats = tuple(BeatAt(f"{b.name}'") if b is beat else b for b in node.beats)
             yield f"{beat.name} is killed", replace(node, beats=beats, budget=budget)
+
+
+def _crashes_of_workers(node: Node) -> Iterator[Move]:
+    if not node.budget.crashes:
+        return
+    budget = replace(node.budget, crashes=0)
     for worker in node.workers:
         if worker.note is not None:
             workers = tuple(WorkerAt(f"{w.name}'") if w is worker else w for w in node.workers)
@@ -256,9 +286,7 @@ def _queue_again(rig: Rig, node: Node, worker: WorkerAt, delay_ms: int) -> Itera
 def _body_ends(rig: Rig, node: Node, worker: WorkerAt) -> Move:
     note: Any = worker.note
     ended = replace(worker, ending=Outcome.SUCCEEDED)
-    return f"{worker.name} has run {rig.names.run(note.run)}", node.with_worker(
-        ended, done=node.done | {note.run}
-    )
+    return f"{worker.name} has run {rig.names.run(note.run)}", node.with_worker(ended)
 
 
 def _renew(rig: Rig, node: Node, worker: WorkerAt) -> Iterator[Move]:

@@ -34,6 +34,20 @@ class Budget:
     answers: int = 2
     questions: int = 0
 
+    @property
+    def left(self) -> int:
+        """How many things may still go wrong."""
+        return self.crashes + self.freezes + self.answers + self.questions
+
+    def covers(self, other: Budget) -> bool:
+        """Tell whether all that may go wrong with the other one may with this one."""
+        return (
+            self.crashes >= other.crashes
+            and self.freezes >= other.freezes
+            and self.answers >= other.answers
+            and self.questions >= other.questions
+        )
+
 
 @dataclass(frozen=True)
 class Note:
@@ -91,7 +105,6 @@ class Node:
     workers: tuple[WorkerAt, ...]
     queue: tuple[Note, ...] = ()
     accepted: frozenset[str] = frozenset()
-    done: frozenset[str] = frozenset()
     budget: Budget = Budget()
 
     def with_beat(self, beat: BeatAt, **changes: object) -> Node:
@@ -118,14 +131,21 @@ def copied(state: State) -> State:
 
 
 class _Ranks:
-    """Names and fences by the order in which a state mentions them."""
+    """Names by the order in which a state mentions them; fences and tokens by their order.
 
-    def __init__(self, fences: list[int]) -> None:
+    Nothing compares a fence of a claim with a token of a lease.
+    """
+
+    def __init__(self, fences: list[int], tokens: list[int]) -> None:
         self._fences = {fence: rank for rank, fence in enumerate(sorted({0, *fences}))}
+        self._tokens = {token: rank for rank, token in enumerate(sorted({0, *tokens}))}
         self._names: dict[str, int] = {"": 0}
 
     def fence(self, number: int) -> int:
         return self._fences[number]
+
+    def token(self, number: int) -> int:
+        return self._tokens[number]
 
     def name(self, text: str) -> int:
         return self._names.setdefault(text, len(self._names))
@@ -134,26 +154,26 @@ class _Ranks:
 def shape(node: Node) -> Hashable:
     """Tell what a state is like, whoever is called what, and whatever numbers fences have.
 
-    Left out is the fleet: all replicas have one configuration, so it decides nothing.
+    Left out is what may still go wrong, and the fleet: all replicas have one
+    configuration, so it decides nothing.
     Replicas can be exchanged for one another, and so can workers: of all orders the
     first by their own states is taken.
     """
     store, leases = node.store, node.memory.leases
-    fences = [store.fence, *(slot.fence for slot in store.slots.values())]
-    fences += [run.token for run in store.runs.values()]
-    fences += [lock.token for lock in store.locks.values()]
+    fences = [slot.fence for slot in store.slots.values()]
     fences += [held.fence for held in node.memory.claims.values()]
-    fences += [given.token for given in leases.keys.values()]
-    fences += [worker.token for worker in node.workers]
     fences += [work.claim.slot.fence for beat in node.beats for work in beat.works]
     fences += [one.fence for beat in node.beats for one in beat.left]
-    rank = _Ranks(fences)
+    tokens = [run.token for run in store.runs.values()]
+    tokens += [lock.token for lock in store.locks.values()]
+    tokens += [given.token for given in leases.keys.values()]
+    tokens += [worker.token for worker in node.workers]
+    rank = _Ranks(fences, tokens)
     now_ms = node.now_ms
     beats = sorted(node.beats, key=_beat_order)
     workers = sorted(node.workers, key=_worker_order)
     return (
         node.now_ms,
-        node.budget,
         tuple(_beat(beat, rank, node) for beat in beats),
         tuple(_worker(worker, rank, now_ms) for worker in workers),
         tuple(sorted((note.run, max(note.eta_ms, now_ms)) for note in node.queue)),
@@ -163,12 +183,12 @@ def shape(node: Node) -> Hashable:
             for name, slot in sorted(store.slots.items())
         ),
         tuple(
-            (name, run.state, rank.name(run.holder), rank.fence(run.token),
+            (name, run.state, rank.name(run.holder), rank.token(run.token),
              _ahead(run.deadline_ms, now_ms), _ahead(run.notice_ms, now_ms), run.outcome)
             for name, run in sorted(store.runs.items())
         ),
         tuple(
-            (name, rank.name(lock.holder), rank.fence(lock.token),
+            (name, rank.name(lock.holder), rank.token(lock.token),
              _ahead(lock.deadline_ms, now_ms), _ahead(lock.notice_ms, now_ms))
             for name, lock in sorted(store.locks.items())
         ),
@@ -183,7 +203,6 @@ def shape(node: Node) -> Hashable:
             for key, given in sorted(leases.keys.items())
         ),
         node.accepted,
-        node.done,
     )  # fmt: skip
 
 
@@ -233,7 +252,7 @@ def _worker(worker: WorkerAt, rank: _Ranks, now_ms: int) -> Hashable:
         rank.name(worker.name),
         note and note.run,
         attempt and rank.name(attempt.holder),
-        rank.fence(worker.token),
+        rank.token(worker.token),
         worker.runs and _ahead(worker.trusted_ms, now_ms),
         worker.runs and _ahead(worker.renewed_ms + RENEW_MS, now_ms),
         worker.ending,
