@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from celery_singleton_beat.protocol.run import Outcome
-from tests.simulation.moves import ways
+from tests.simulation.moves import moves
 from tests.simulation.nodes import Budget, Node, shape
 from tests.simulation.promises import Broken
 from tests.simulation.rig import Rig
@@ -33,7 +32,7 @@ def explore(rig: Rig, budget: Budget, most: int = 10_000_000) -> Found:
     Raises:
         AssertionError: there are more states than ``most``.
     """
-    first = replace(rig.first(), budget=budget)
+    first = rig.first()._replace(budget=budget)
     seen, found = _Seen(), Found()
     todo: dict[int, list[tuple[int, Node]]] = defaultdict(list)
     todo[0].append((seen.add(first, 0, "") or 0, first))
@@ -42,30 +41,22 @@ def explore(rig: Rig, budget: Budget, most: int = 10_000_000) -> Found:
             at, node = todo[spent].pop()
             found.states += 1
             assert found.states <= most, f"more than {most} states"
+            is_end = True
             try:
-                for new, after in _next(rig, node, at, seen, found):
-                    todo[budget.left - after.budget.left].append((new, after))
+                for text, after in moves(rig, node):
+                    is_end = False
+                    found.moves += 1
+                    _one_yes(rig, after)
+                    new = seen.add(after, at, text)
+                    if new is not None:
+                        todo[budget.left - after.budget.left].append((new, after))
+                if is_end:
+                    found.ends += 1
+                    _all_is_well(rig, node)
             except Broken as broken:
                 found.broken = "\n".join([*seen.way(at), f"BROKEN: {broken}"])
                 return found
     return found
-
-
-def _next(rig: Rig, node: Node, at: int, seen: _Seen, found: Found) -> Iterator[tuple[int, Node]]:
-    """List the new states that come next."""
-    is_end = True
-    for group in ways(rig, node):
-        are_new = [(seen.add(after, at, text), after) for text, after in group]
-        yield from ((new, after) for new, after in are_new if new is not None)
-        for _, after in group:
-            _one_yes(rig, after)
-        found.moves += len(group)
-        is_end = is_end and not group
-        if group and all(new is not None for new, _ in are_new):
-            return
-    if is_end:
-        found.ends += 1
-        _all_is_well(rig, node)
 
 
 class _Seen:
@@ -107,5 +98,7 @@ def _all_is_well(rig: Rig, node: Node) -> None:
     if node.memory.ended != set(rig.timings):
         rig.promises.broke("nobody can do anything, and a slot has not moved on")
     runs = node.store.runs
-    if any(run not in runs or runs[run].outcome != Outcome.SUCCEEDED.value for run in node.accepted):
+    if any(
+        run not in runs or runs[run].outcome != Outcome.SUCCEEDED.value for run in node.accepted
+    ):
         rig.promises.broke("nobody can do anything, and what was published has not run")

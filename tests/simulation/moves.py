@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any, Final
 
 from celery_singleton_beat.engine.heartbeat import trusted_until_ms
@@ -29,83 +28,60 @@ Move = tuple[str, Node]
 _LOST: Final = ("", "the question is lost", "the answer is lost")
 
 
-def ways(rig: Rig, node: Node) -> Iterator[list[Move]]:
-    """List what may happen next, in groups: the first will do, if it leads to nothing known.
+def moves(rig: Rig, node: Node) -> Iterator[Move]:
+    """List what may happen next.
 
     Time passes when nobody has anything to do. It also passes while one stands still
     that has something to do: which is all that standing still can mean where everybody
     may be slower than everybody else. So it need not begin before time passes, nor end
     before that one's next step.
-
-    Replicas and workers share nothing but the queue, what may still go wrong, and time.
-    Where time cannot pass before a replica moves, it does not matter how far the workers
-    come before: what replicas do can be tried alone. And the other way round, if no
-    worker is free to receive what a replica publishes. (Ample sets: Clarke, Grumberg and
-    Peled, Model Checking, chapter 10; that nothing known is come to is its condition C3.)
     """
-    of_beats = {who: list(_of_one(rig, node, who)) for who in node.beats}
-    beats = [*_flat(of_beats), *_crashes_of_beats(node)]
-    busy = [who for who, found in of_beats.items() if found and not who.is_frozen]
-    freezes, are_beats_first = node.budget.freezes, len(busy) > node.budget.freezes
-    if are_beats_first:
-        yield beats
-    of_workers = {who: list(_of_one(rig, node, who)) for who in node.workers}
-    workers = [*_flat(of_workers), *_crashes_of_workers(node)]
-    too = [who for who, found in of_workers.items() if found and not who.is_frozen]
-    if are_beats_first:
-        yield workers
-    elif len(too) > freezes and all(worker.note for worker in node.workers):
-        yield workers
-        yield beats
-    else:
-        yield [*beats, *workers, *_time_passes(rig, node, [*busy, *too])]
-
-
-def _flat(found: Mapping[Any, list[Move]]) -> list[Move]:
-    return [move for moves in found.values() for move in moves]
+    busy: list[BeatAt | WorkerAt] = []
+    everybody: list[BeatAt | WorkerAt] = [*node.beats, *node.workers]
+    for who in everybody:
+        found = list(_of_one(rig, node, who))
+        if found and not who.is_frozen:
+            busy.append(who)
+        yield from found
+    if len(busy) <= node.budget.freezes:
+        yield from _time_passes(rig, node, busy)
+    if node.budget.crashes:
+        yield from _crashes(node)
 
 
 def _of_one(rig: Rig, node: Node, who: BeatAt | WorkerAt) -> Iterator[Move]:
     if isinstance(who, BeatAt):
-        up = replace(who, is_frozen=False) if who.is_frozen else who
+        up = who._replace(is_frozen=False) if who.is_frozen else who
         return _of_beat(rig, node if up is who else node.with_beat(up), up)
-    well = replace(who, is_frozen=False) if who.is_frozen else who
+    well = who._replace(is_frozen=False) if who.is_frozen else who
     return _of_worker(rig, node if well is who else node.with_worker(well), well)
 
 
 def _time_passes(rig: Rig, node: Node, busy: list[BeatAt | WorkerAt]) -> Iterator[Move]:
     next_ms = _next_time(node)
-    if next_ms is None or len(busy) > node.budget.freezes:
+    if next_ms is None:
         return
     text = f"it is {next_ms - rig.start_ms} ms"
-    later = replace(node, now_ms=next_ms)
+    later = node._replace(now_ms=next_ms)
     for who in busy:
         text = f"{who.name} stands still, and {text}"
-        later = replace(later, budget=replace(node.budget, freezes=0))
-        frozen = replace(who, is_frozen=True)
+        later = later._replace(budget=node.budget._replace(freezes=0))
+        frozen = who._replace(is_frozen=True)
         later = later.with_beat(frozen) if isinstance(frozen, BeatAt) else later.with_worker(frozen)
     yield text, later
 
 
-def _crashes_of_beats(node: Node) -> Iterator[Move]:
-    if not node.budget.crashes:
-        return
-    budget = replace(node.budget, crashes=0)
+def _crashes(node: Node) -> Iterator[Move]:
+    budget = node.budget._replace(crashes=0)
     for beat in node.beats:
         if beat.works or beat.left or beat.question:
             beats = tuple(BeatAt(f"{b.name}'") if b is beat else b for b in node.beats)
-            yield f"{beat.name} is killed", replace(node, beats=beats, budget=budget)
-
-
-def _crashes_of_workers(node: Node) -> Iterator[Move]:
-    if not node.budget.crashes:
-        return
-    budget = replace(node.budget, crashes=0)
+            yield f"{beat.name} is killed", node._replace(beats=beats, budget=budget)
     for worker in node.workers:
         if worker.note is not None:
             workers = tuple(WorkerAt(f"{w.name}'") if w is worker else w for w in node.workers)
             queue = (*node.queue, worker.note)
-            changed = replace(node, workers=workers, queue=queue, budget=budget)
+            changed = node._replace(workers=workers, queue=queue, budget=budget)
             yield f"{worker.name} is killed", changed
 
 
@@ -126,9 +102,9 @@ def _fates(node: Node) -> Iterator[tuple[str, Node]]:
     yield "", node
     budget = node.budget
     if budget.questions:
-        yield _LOST[1], replace(node, budget=replace(budget, questions=budget.questions - 1))
+        yield _LOST[1], node._replace(budget=budget._replace(questions=budget.questions - 1))
     if budget.answers:
-        yield _LOST[2], replace(node, budget=replace(budget, answers=budget.answers - 1))
+        yield _LOST[2], node._replace(budget=budget._replace(answers=budget.answers - 1))
 
 
 def _of_beat(rig: Rig, node: Node, beat: BeatAt) -> Iterator[Move]:
@@ -146,7 +122,7 @@ def _claim(rig: Rig, node: Node, beat: BeatAt) -> Iterator[Move]:
     question, ticks = beat.question, beat.ticks
     if question is None or node.now_ms >= question[1] + TRUSTED_MS:
         question, ticks = (f"{beat.name}-{ticks}", node.now_ms), ticks + 1
-    asking = replace(beat, question=question, ticks=ticks)
+    asking = beat._replace(question=question, ticks=ticks)
     for fate, start in _fates(node):
         if fate == _LOST[1]:
             yield f"{beat.name} claims: {fate}", start.with_beat(asking)
@@ -161,8 +137,8 @@ def _claim(rig: Rig, node: Node, beat: BeatAt) -> Iterator[Move]:
         works = tuple(
             Work.of(claim, rig.timings[claim.entry], answer.now_ms) for claim in answer.claims
         )
-        has = replace(
-            asking, question=None, asked_ms=question[1], now_ms=answer.now_ms, works=works, sent=()
+        has = asking._replace(
+            question=None, asked_ms=question[1], now_ms=answer.now_ms, works=works, sent=()
         )
         names = ", ".join(rig.name(claim.entry, claim.slot.slot_ms) for claim in answer.claims)
         yield f"{beat.name} claims {names or 'nothing'}", after.with_beat(has)
@@ -172,17 +148,16 @@ def _publish(rig: Rig, node: Node, beat: BeatAt) -> Iterator[Move]:
     occurrence: Occurrence = beat.works[0].plan.publish[len(beat.sent)]
     run, name = rig.names.task_id(occurrence.entry, occurrence.scheduled_ms), rig.of(occurrence)
     if node.now_ms >= beat.asked_ms + TRUSTED_MS:
-        given_up = replace(beat, sent=(*beat.sent, Delivery(Sent.UNSENT, run)))
+        given_up = beat._replace(sent=(*beat.sent, Delivery(Sent.UNSENT, run)))
         yield f"{beat.name} does not publish {name}: too late", _planned(node, given_up)
         return
     for fate, start in _fates(node):
         rig.enter(start)
         rig.promises.publishes(beat.name, occurrence)
-        sent = replace(beat, sent=(*beat.sent, Delivery(Sent.UNKNOWN if fate else Sent.SENT, run)))
+        sent = beat._replace(sent=(*beat.sent, Delivery(Sent.UNKNOWN if fate else Sent.SENT, run)))
         after = _planned(start, sent)
         if fate != _LOST[1]:
-            after = replace(
-                after,
+            after = after._replace(
                 queue=(*after.queue, Note(run, occurrence)),
                 accepted=after.accepted | {run},
             )
@@ -196,7 +171,7 @@ def _planned(node: Node, beat: BeatAt) -> Node:
         return node.with_beat(beat)
     is_in_time = node.now_ms < beat.asked_ms + TRUSTED_MS
     settlement, _ = work.settlement(beat.sent, beat.now_ms, beat.name, is_in_time=is_in_time)
-    return node.with_beat(replace(beat, works=tuple(works), sent=(), left=(*beat.left, settlement)))
+    return node.with_beat(beat._replace(works=tuple(works), sent=(), left=(*beat.left, settlement)))
 
 
 def _settle(rig: Rig, node: Node, beat: BeatAt) -> Iterator[Move]:
@@ -208,7 +183,7 @@ def _settle(rig: Rig, node: Node, beat: BeatAt) -> Iterator[Move]:
         verdicts = store.settle("a", beat.left)
         rig.promises.saw_settle(beat.name, verdicts, "a", beat.left)
         told = ", ".join(f"{s.entry} {v.value}" for s, v in zip(beat.left, verdicts, strict=True))
-        left = beat if fate else replace(beat, left=())
+        left = beat if fate else beat._replace(left=())
         yield f"{beat.name} settles {told} {fate}", after.with_beat(left)
 
 
@@ -247,7 +222,7 @@ def _receive(rig: Rig, node: Node, worker: WorkerAt, note: Note) -> Move:
 def _begin(rig: Rig, node: Node, worker: WorkerAt) -> Iterator[Move]:
     attempt: Any = worker.attempt
     for fate, start in _fates(node):
-        away = replace(worker, delay_ms=2000, ending=Outcome.INTERRUPTED)
+        away = worker._replace(delay_ms=2000, ending=Outcome.INTERRUPTED)
         if fate == _LOST[1]:
             yield f"{worker.name} begins: {fate}", start.with_worker(away)
             continue
@@ -261,11 +236,11 @@ def _begin(rig: Rig, node: Node, worker: WorkerAt) -> Iterator[Move]:
         match answer.verdict:
             case Begun.RUN:
                 trusted_ms = trusted_until_ms(node.now_ms, TTL_MS)
-                has = replace(
-                    worker, token=answer.token, trusted_ms=trusted_ms, renewed_ms=node.now_ms
+                has = worker._replace(
+                    token=answer.token, trusted_ms=trusted_ms, renewed_ms=node.now_ms
                 )
             case Begun.TWIN | Begun.WAIT | Begun.BUSY:
-                has = replace(worker, delay_ms=max(answer.wait_ms, 1))
+                has = worker._replace(delay_ms=max(answer.wait_ms, 1))
             case _:
                 has = WorkerAt(worker.name, worker.taken)
         yield text, after.with_worker(has)
@@ -273,8 +248,8 @@ def _begin(rig: Rig, node: Node, worker: WorkerAt) -> Iterator[Move]:
 
 def _queue_again(rig: Rig, node: Node, worker: WorkerAt, delay_ms: int) -> Iterator[Move]:
     note: Any = worker.note
-    queue = (*node.queue, replace(note, eta_ms=node.now_ms + delay_ms))
-    rest = replace(worker, delay_ms=None)
+    queue = (*node.queue, note._replace(eta_ms=node.now_ms + delay_ms))
+    rest = worker._replace(delay_ms=None)
     if worker.ending is None:
         rest = WorkerAt(worker.name, worker.taken)
     yield (
@@ -285,7 +260,7 @@ def _queue_again(rig: Rig, node: Node, worker: WorkerAt, delay_ms: int) -> Itera
 
 def _body_ends(rig: Rig, node: Node, worker: WorkerAt) -> Move:
     note: Any = worker.note
-    ended = replace(worker, ending=Outcome.SUCCEEDED)
+    ended = worker._replace(ending=Outcome.SUCCEEDED)
     return f"{worker.name} has run {rig.names.run(note.run)}", node.with_worker(ended)
 
 
@@ -298,11 +273,11 @@ def _renew(rig: Rig, node: Node, worker: WorkerAt) -> Iterator[Move]:
         after, store = rig.enter(start)
         answers = store.renew([Renewal(attempt, worker.token)])
         rig.promises.saw_renew(worker.name, answers, [Renewal(attempt, worker.token)])
-        kept = replace(worker, renewed_ms=node.now_ms)
+        kept = worker._replace(renewed_ms=node.now_ms)
         if answers[0].verdict is Renewed.KEPT and not fate:
-            kept = replace(kept, trusted_ms=trusted_until_ms(node.now_ms, TTL_MS))
+            kept = kept._replace(trusted_ms=trusted_until_ms(node.now_ms, TTL_MS))
         elif answers[0].verdict is Renewed.LOST and not fate:
-            kept = replace(kept, trusted_ms=0)
+            kept = kept._replace(trusted_ms=0)
         text = f"{worker.name} renews: {answers[0].verdict.value} {fate}"
         yield text, after.with_worker(worker if fate else kept)
 

@@ -7,9 +7,8 @@ each has a *shape*, by which states that differ in names only are one.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from copy import copy
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import fields
+from typing import Any, Final, NamedTuple
 
 from celery_singleton_beat.engine.publisher import Delivery
 from celery_singleton_beat.engine.work import Work
@@ -25,8 +24,7 @@ TTL_MS: Final = 3000
 RENEW_MS: Final = 1000
 
 
-@dataclass(frozen=True)
-class Budget:
+class Budget(NamedTuple):
     """What may still go wrong."""
 
     crashes: int = 1
@@ -49,8 +47,7 @@ class Budget:
         )
 
 
-@dataclass(frozen=True)
-class Note:
+class Note(NamedTuple):
     """A message in the queue."""
 
     run: str
@@ -58,8 +55,7 @@ class Note:
     eta_ms: int = 0
 
 
-@dataclass(frozen=True)
-class BeatAt:
+class BeatAt(NamedTuple):
     """How far a replica is with its tick."""
 
     name: str
@@ -73,8 +69,7 @@ class BeatAt:
     is_frozen: bool = False
 
 
-@dataclass(frozen=True)
-class WorkerAt:
+class WorkerAt(NamedTuple):
     """How far a worker is with the message that it has (None: it has none)."""
 
     name: str
@@ -94,8 +89,7 @@ class WorkerAt:
         return self.token > 0 and self.ending is None
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """One state of everything."""
 
     store: State
@@ -107,24 +101,27 @@ class Node:
     accepted: frozenset[str] = frozenset()
     budget: Budget = Budget()
 
-    def with_beat(self, beat: BeatAt, **changes: object) -> Node:
+    def with_beat(self, beat: BeatAt, **changes: Any) -> Node:
         """Put a replica in the place of the one of its name."""
         beats = tuple(beat if old.name == beat.name else old for old in self.beats)
-        return replace(self, beats=beats, **changes)  # type: ignore[arg-type]
+        return self._replace(beats=beats, **changes)
 
-    def with_worker(self, worker: WorkerAt, **changes: object) -> Node:
+    def with_worker(self, worker: WorkerAt, **changes: Any) -> Node:
         """Put a worker in the place of the one of its name."""
         workers = tuple(worker if old.name == worker.name else old for old in self.workers)
-        return replace(self, workers=workers, **changes)  # type: ignore[arg-type]
+        return self._replace(workers=workers, **changes)
 
 
 # The others stay empty: no stored entries, no requests, nothing awaited, no overlap, no reruns.
 _COPIED: Final = ("due", "held", "slots", "last", "runs", "locks")
+_KEPT: Final = tuple(field.name for field in fields(State) if field.name not in _COPIED)
 
 
 def copied(state: State) -> State:
     """Copy what a step may change."""
-    new = copy(state)
+    new = object.__new__(State)
+    for name in _KEPT:
+        setattr(new, name, getattr(state, name))
     for name in _COPIED:
         setattr(new, name, getattr(state, name).copy())
     return new

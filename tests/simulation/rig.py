@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from celery_singleton_beat.protocol.entry import CatchUp, Timing
@@ -70,7 +69,7 @@ class Rig:
 
     def enter(self, node: Node) -> tuple[Node, Pure]:
         """Set store and judge to a state; the state that is handed back is theirs to change."""
-        after = replace(node, store=copied(node.store), memory=node.memory.copy())
+        after = node._replace(store=copied(node.store), memory=node.memory.copy())
         self.store._state = after.store  # noqa: SLF001
         # Ways apart know nothing of each other's tokens.
         after.memory.leases.tokens = dict(node.memory.leases.tokens)

@@ -27,19 +27,9 @@ def _explore(rig: Rig, budget: Budget, record_property: Count, most: int = 1_000
     )
 
 
-@pytest.mark.parametrize(
-    "budget",
-    [
-        Budget(crashes=1, freezes=1, answers=1),
-        Budget(crashes=1, freezes=0, answers=2),
-        Budget(crashes=0, freezes=1, answers=2),
-    ],
-    ids=str,
-)
-def test_no_state_of_a_small_deployment_breaks_a_promise(
-    budget: Budget, record_property: Count
-) -> None:
-    _explore(Rig(entries=1, one_key=True), budget, record_property)
+@pytest.mark.timeout(900)
+def test_no_state_of_a_small_deployment_breaks_a_promise(record_property: Count) -> None:
+    _explore(Rig(entries=1, one_key=True), Budget(crashes=1, freezes=1, answers=2), record_property)
 
 
 @pytest.mark.parametrize("budget", [Budget(1, 1, 0), Budget(0, 1, 1)], ids=str)
@@ -54,7 +44,7 @@ def test_two_entries_that_are_due_at_once_come_into_no_state_that_breaks_one(
 @pytest.mark.parametrize("one_key", [True, False])
 @pytest.mark.parametrize("entries", [1, 2])
 @pytest.mark.parametrize("budget", [Budget(1, 1, 2), Budget(1, 1, 1, 1)], ids=str)
-def test_no_state_with_all_that_may_go_wrong_at_once_breaks_a_promise(
+def test_no_state_with_more_keys_entries_or_lost_questions_breaks_a_promise(
     budget: Budget, entries: int, one_key: bool, record_property: Count
 ) -> None:
     _explore(Rig(entries=entries, one_key=one_key), budget, record_property, 50_000_000)
