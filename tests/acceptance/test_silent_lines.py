@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,9 @@ from tests.acceptance import timetable
 from tests.acceptance.deployment import ENOUGH, GOVERNS, Deployment
 from tests.acceptance.timetable import Every
 from tests.rig.proxy import FaultProxy
+
+
+COUNTS = "{csb:acceptance}:history:counts:"
 
 
 @pytest.mark.parametrize(("seconds", "is_noticed_in_time"), [(0.05, True), (0, False)])
@@ -33,9 +37,20 @@ def test_no_run_is_put_off_by_lines_that_died_while_they_were_idle(
     deployment.worker(concurrency=1)
     deployment.beat().wait_for(GOVERNS, ENOUGH)
     facts.wait_until(lambda facts: len(facts.ended) == 1)
+    idle(deployment)
 
     between.forget()
     facts.wait_until(lambda facts: len(facts.ended) >= 3)
 
     trouble = facts.postponed.total() + facts.events["StoreLost"]
     assert (trouble == 0) == is_noticed_in_time
+
+
+def idle(deployment: Deployment) -> None:
+    """Return when all of the first run is recorded: what is asked next is asked a while later.
+
+    A line that was used a moment ago is not asked for its health before it is used again.
+    """
+    deadline = time.monotonic() + ENOUGH
+    while deployment.holds() or not deployment.store.hexists(COUNTS, "succeeded"):
+        assert time.monotonic() < deadline
