@@ -13,7 +13,6 @@ from tests.acceptance.deployment import ENOUGH, GOVERNS, Deployment
 from tests.acceptance.timetable import Every
 from tests.rig.proxy import FaultProxy
 
-
 COUNTS = "{csb:acceptance}:history:counts:"
 
 
@@ -52,5 +51,5 @@ def idle(deployment: Deployment) -> None:
     A line that was used a moment ago is not asked for its health before it is used again.
     """
     deadline = time.monotonic() + ENOUGH
-    while deployment.holds() or not deployment.store.hexists(COUNTS, "succeeded"):
+    while deployment.holds() or not deployment.store.hexists(COUNTS, "sum:ran"):
         assert time.monotonic() < deadline
