@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -30,16 +28,7 @@ class ReplicaRow:
     is_alive: bool
     silent_ms: int
     reports_for_ms: int
-    info: Mapping[str, Any]
-
-    @property
-    def about(self) -> About:
-        """What it tells of itself, as far as it is what a release of ours tells."""
-        return About.from_text(json.dumps(dict(self.info)))
-
-    def to_data(self) -> dict[str, Any]:
-        """The replica for JSON."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+    about: About
 
 
 @dataclass(frozen=True)
@@ -91,7 +80,7 @@ class FleetView:
             data[name] = None if data[name] is None else data[name].isoformat()
         return {
             **data,
-            "replicas": [replica.to_data() for replica in self.replicas],
+            "replicas": [asdict(replica) for replica in self.replicas],
             "alive": len(self.alive),
             "configurations": self.configurations,
         }
@@ -141,16 +130,7 @@ def _replicas(overview: Overview, timeout_ms: int) -> tuple[ReplicaRow, ...]:
                 is_alive=quiet_ms <= timeout_ms,
                 silent_ms=quiet_ms,
                 reports_for_ms=member.last_ms - member.first_ms,
-                info=_info(member.info),
+                about=About.from_text(member.info),
             )
         )
     return tuple(rows)
-
-
-def _info(text: str) -> Mapping[str, Any]:
-    """Read what a replica tells of itself: an object of JSON, or any text."""
-    try:
-        data = json.loads(text) if text else {}
-    except ValueError:
-        data = None
-    return data if isinstance(data, dict) else {"text": text}

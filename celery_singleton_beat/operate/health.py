@@ -40,7 +40,7 @@ def health_of_beats(fleet: FleetView, *, least: int, late_ms: int) -> Health:
 
 def health_of_host(fleet: FleetView, host: str) -> Health:
     """Judge one host: a beat on it reports, whether it dispatches or stands by."""
-    here = [replica for replica in fleet.alive if replica.info.get("host") == host]
+    here = [replica for replica in fleet.alive if replica.about.host == host]
     if not here:
         return Health(is_well=False, reasons=(f"no beat on host {host} is alive",))
     return Health(is_well=True, reasons=tuple(f"beat {one.name} is alive" for one in here))

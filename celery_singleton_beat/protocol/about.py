@@ -36,11 +36,6 @@ class About:
             told = json.loads(text)
         except ValueError:
             told = None
-        return cls.from_data(told)
-
-    @classmethod
-    def from_data(cls, told: object) -> About:
-        """Read the same from what it was in JSON."""
         if not isinstance(told, Mapping):
             return cls()
         versions = _of(told, "versions", dict, {})

@@ -27,6 +27,7 @@ SCHEDULE = {
 def test_status_tells_of_replicas_configuration_and_store(line: CommandLine) -> None:
     told = line("status")
 
+    assert line.run("status").stderr == ""
     assert "1 alive" in told
     assert "that of this app" not in told  # it has none of its own to compare
     assert "in time" in told
@@ -52,6 +53,7 @@ def test_status_tells_when_no_beat_lives(line: CommandLine, replica: Replica) ->
 
     assert status["alive"] == 0
     assert "none alive: nothing is dispatched" in line("status")
+    assert "singleton doctor" in line.run("status").stderr
     assert [one["is_alive"] for one in replicas] == [False]
     assert replicas[0]["silent_ms"] >= 10 * MINUTE_MS
 
@@ -285,8 +287,8 @@ def test_replicas_tell_versions_and_how_far_their_clocks_are_off(line: CommandLi
 
     assert replica["is_alive"]
     assert replica["governs"]
-    assert "celery" in replica["info"]["versions"]
-    assert f"celery {replica['info']['versions']['celery']}" in line("replicas")
+    assert "celery" in replica["about"]["versions"]
+    assert f"celery {replica['about']['versions']['celery']}" in line("replicas")
     assert "behind" in line("replicas") or "ahead" in line("replicas")  # the test's clock
 
 

@@ -29,7 +29,7 @@ REPLICA = ReplicaRow(
     is_alive=True,
     silent_ms=10,
     reports_for_ms=3_600_000,
-    info={},
+    about=About(),
 )
 FLEET = FleetView(
     now=NOW,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from celery_singleton_beat.operate.health import health_of_beats, health_of_host
+from celery_singleton_beat.protocol.about import About
 from tests.unit.doctor_facts import FLEET, REPLICA
 
-HERE = replace(REPLICA, info={"host": "web-1"})
+HERE = replace(REPLICA, about=About(host="web-1"))
 DEAD = replace(HERE, is_alive=False)
 STANDBY = replace(HERE, governs=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from celery_singleton_beat.operate.output import (
@@ -37,7 +38,10 @@ def status() -> None:
     fleet = reading.fleet()
     if reading.extension.is_in_memory:
         note("The store is memory://, which each process has for itself: this is an empty one.")
-    record(_pairs(fleet, len(reading.config.timings)), fleet.to_data())
+    pairs = list(_pairs(fleet, len(reading.config.timings)))
+    record(pairs, fleet.to_data())
+    if any(isinstance(value, Cell) and value.tone in {"bad", "warning"} for _, value in pairs):
+        note("`singleton doctor` looks for the cause, and says what to do.")
 
 
 @command("replicas", examples="replicas\nreplicas --json")
@@ -74,7 +78,7 @@ def replicas() -> None:
         ]
 
     empty = "No beat was heard of: start one, with the same store and prefix."
-    table(columns, fleet.replicas, row, lambda replica: replica.to_data(), empty=empty)
+    table(columns, fleet.replicas, row, asdict, empty=empty)
 
 
 def _clock(ahead_ms: int | None) -> Cell:

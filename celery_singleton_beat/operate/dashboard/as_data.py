@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from celery_singleton_beat.operate.dashboard.listing import Cut
 from celery_singleton_beat.operate.dashboard.looking import Pulse
 from celery_singleton_beat.operate.dashboard.marks import Lane
 from celery_singleton_beat.operate.dashboard.runs import Run
 from celery_singleton_beat.operate.words import duration
+from celery_singleton_beat.protocol.about import About
 from celery_singleton_beat.protocol.history import Fact
-
-_APART: Final = ("versions", "ahead_ms", "host", "pid")
 
 
 def now_of(pulse: Pulse) -> int:
@@ -33,17 +31,13 @@ def note_of(fact: Fact) -> str:
     return fact.note
 
 
-def about_of(info: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What a replica tells of itself, in pairs to read."""
-    pairs = [(str(key), str(value)) for key, value in info.items() if key not in _APART and value]
-    versions = info.get("versions")
-    if isinstance(versions, Mapping):
-        pairs += [(str(name), str(version)) for name, version in versions.items()]
-    ahead_ms = info.get("ahead_ms")
-    if isinstance(ahead_ms, int):
-        sign = "+" if ahead_ms > 0 else "-" if ahead_ms < 0 else ""
-        pairs.append(("clock", f"{sign}{duration(abs(ahead_ms))}"))
-    return pairs
+def about_of(about: About) -> list[tuple[str, str]]:
+    """What a replica tells of itself, in pairs to read; its name has its host and process."""
+    pairs = [("broker", about.broker), *about.versions.items()]
+    if about.ahead_ms is not None:
+        sign = "+" if about.ahead_ms > 0 else "-" if about.ahead_ms < 0 else ""
+        pairs.append(("clock", f"{sign}{duration(abs(about.ahead_ms))}"))
+    return [(name, value) for name, value in pairs if value]
 
 
 def run_data(run: Run) -> dict[str, Any]:

@@ -95,12 +95,12 @@ def _found(fleet: FleetView) -> Iterator[Notice]:
 
 def _clocks(fleet: FleetView) -> Iterator[Notice]:
     for replica in fleet.alive:
-        ahead_ms = replica.info.get("ahead_ms")
-        if isinstance(ahead_ms, int) and abs(ahead_ms) > _CLOCK_MS:
+        ahead_ms = replica.about.ahead_ms
+        if ahead_ms is not None and abs(ahead_ms) > _CLOCK_MS:
             how = "ahead of" if ahead_ms > 0 else "behind"
             yield Notice(
                 "notice",
-                f"The clock of {replica.info.get('host') or replica.name} is "
+                f"The clock of {replica.about.host or replica.name} is "
                 f"{duration(abs(ahead_ms))} {how} the store's.",
                 "Only the store's counts, so runs are on time; set it right all the same (NTP).",
             )

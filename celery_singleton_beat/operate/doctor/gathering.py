@@ -163,7 +163,7 @@ def _of_timetable(facts: Facts, reading: Reading, store: Store, asking: _Asking)
 def _replicas(fleet: FleetView | None) -> Mapping[str, About]:
     if fleet is None:
         return {}
-    return {replica.name: About.from_data(replica.info) for replica in fleet.alive}
+    return {replica.name: replica.about for replica in fleet.alive}
 
 
 def _counts(store: Store) -> tuple[Counts, dict[str, Counts]]:
