@@ -74,6 +74,7 @@ class Claiming(ABC):
         self._outbound = outbound
         self._settling = Settling(settle, replica.events)
         self._question = Question(replica, outbound)
+        self.has_claimed = False
 
     def settle(self) -> None:
         """Settle what is left of an earlier tick."""
@@ -85,6 +86,7 @@ class Claiming(ABC):
         asked_ms = self._clock_ms()
         answer: Answer = self._claim(request_id)
         self._question.answered()
+        self.has_claimed = bool(answer.claims)
         for name in answer.unreadable:
             self._events.emit(happened.EntrySetAside.unreadable(name))
         next_ms = self._outbound.dispatch(

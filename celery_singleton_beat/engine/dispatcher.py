@@ -9,7 +9,7 @@ again, for everybody, when its hold is over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.adoption import Adopter
 from celery_singleton_beat.engine.asked_runs import AskedRuns
-from celery_singleton_beat.engine.claiming import Question
+from celery_singleton_beat.engine.claiming import GATHER_MS, Claiming, Question
 from celery_singleton_beat.engine.outbound import Outbound, Settling
 from celery_singleton_beat.engine.publisher import (
     BrokerUnavailable,
@@ -33,7 +33,9 @@ from celery_singleton_beat.protocol.entry import Timing
 from celery_singleton_beat.store.port import ClaimAnswer, ClaimRequest, Standing
 
 _CONTENDED_MS: Final = 100
-"""How soon to look again while others hold something that may be due next."""
+"""How soon to look again while others hold something that may be due next. Who came too late for
+what was due leaves the next to others for so long: else all ask for each moment, and one gets it.
+"""
 
 
 class Dispatcher:
@@ -63,6 +65,7 @@ class Dispatcher:
         self._asked = AskedRuns(replica, self._outbound, timings, digest)
         self._question = Question(replica, self._outbound)
         self._standing: Standing | None = None
+        self._awaited_ms: int | None = None  # in the store's time
 
     def tick(self) -> int:
         """Dispatch what is due; tell how many milliseconds to wait before the next tick."""
@@ -96,6 +99,7 @@ class Dispatcher:
         self._stored.settle()
         self._asked.settle()
         answer, asked_ms = self._claim()
+        awaited_ms, self._awaited_ms = self._awaited_ms, None
         if answer.unreadable:
             self._plan_anew(answer)
         if answer.standing is Standing.ADOPTS:
@@ -106,11 +110,12 @@ class Dispatcher:
         wait_ms = self._pace.poll_ms
         if answer.standing is Standing.GOVERNS:
             wait_ms = self._govern(answer, asked_ms)
-        return min(
+        wait_ms = min(
             wait_ms,
-            self._look_at(answer.stored_ms, self._stored.dispatch, answer, asked_ms),
-            self._look_at(answer.asked_ms, self._asked.dispatch, answer, asked_ms),
+            self._look_at(answer.stored_ms, self._stored, answer, asked_ms),
+            self._look_at(answer.asked_ms, self._asked, answer, asked_ms),
         )
+        return self._rested(wait_ms, answer, asked_ms, awaited_ms)
 
     def _govern(self, answer: ClaimAnswer, asked_ms: int) -> int:
         """Dispatch what was claimed; tell how long to wait."""
@@ -124,13 +129,25 @@ class Dispatcher:
         return self._wait_ms(answer, asked_ms, next_ms)
 
     def _look_at(
-        self, at_ms: int | None, dispatch: Callable[[], int], answer: ClaimAnswer, asked_ms: int
+        self, at_ms: int | None, claiming: Claiming, answer: ClaimAnswer, asked_ms: int
     ) -> int:
         """Dispatch what is to be looked at, if it is time; tell how long to wait."""
+        claiming.has_claimed = False
         if at_ms is None:
             return self._pace.poll_ms
         until_ms = at_ms - (answer.now_ms + self._clock_ms() - asked_ms)
-        return until_ms if until_ms > 0 else dispatch()
+        return until_ms if until_ms > 0 else claiming.dispatch()
+
+    def _rested(
+        self, wait_ms: int, answer: ClaimAnswer, asked_ms: int, awaited_ms: int | None
+    ) -> int:
+        """Tell how long to wait, and longer if what this tick was awaited for is another's."""
+        has_claimed = answer.claims or self._stored.has_claimed or self._asked.has_claimed
+        if not has_claimed and awaited_ms is not None and awaited_ms <= answer.now_ms:
+            wait_ms = max(wait_ms, _CONTENDED_MS)
+        if 0 < wait_ms < self._pace.poll_ms:
+            self._awaited_ms = answer.now_ms + self._clock_ms() - asked_ms + wait_ms
+        return wait_ms
 
     def _claim(self) -> tuple[ClaimAnswer, int]:
         """Claim; tell also since when the hold counts."""
@@ -226,4 +243,5 @@ class Dispatcher:
         # The answer's time is at most as old as the question.
         store_now_ms = answer.now_ms + self._clock_ms() - asked_ms
         until_ms = min(known, default=store_now_ms + longest_ms) - store_now_ms
-        return max(min(until_ms, longest_ms, self._pace.poll_ms), 0)
+        least_ms = GATHER_MS if answer.claims else 0
+        return max(min(until_ms, longest_ms, self._pace.poll_ms), least_ms)

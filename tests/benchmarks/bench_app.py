@@ -32,11 +32,12 @@ STOCK_DUE_HEADER = "benchmark_due_ms"
 
 @dataclass(frozen=True)
 class Timetable:
-    """`count` config entries that share one interval."""
+    """`count` config entries that share one interval, due together unless there is a jitter."""
 
     prefix: str
     count: int
     every_s: int
+    jitter_s: float = 0.0
 
     def names(self) -> list[str]:
         """Return the entries' names, in order."""
@@ -80,6 +81,7 @@ def make_app(spec: AppSpec) -> Celery:
                 "task": NOOP,
                 "schedule": float(timetable.every_s),
                 "options": {"headers": {"periodic_task_name": name}} if spec.named else {},
+                **({"jitter": timetable.jitter_s} if timetable.jitter_s else {}),
             }
             for timetable in spec.timetables
             for name in timetable.names()

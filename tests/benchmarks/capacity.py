@@ -1,162 +1,105 @@
-"""Capacity: what one Redis carries, from unit costs, and those held against a real deployment.
+"""Capacity: what one Redis carries, by a model of unit costs, held against real deployments.
 
-Unit costs are the server's CPU (user + sys) of calls of the store's verbs, many in a row: a tick
-with nothing due, an occurrence dispatched in a batch of a hundred, a run begun and finished, a
-lease renewed. From them the CPU of a deployment is predicted, so many replicas and occurrences a
-second, and held against what the store of real beats and workers took in twenty seconds. History
-and statistics are on, as by default.
+The model is in `capacity_model`, what its units are in `capacity_units`. They are measured before
+and after each deployment, and its prediction rests on the mean of both: a machine that others use
+too is not the same a minute later. Predicted is compared with measured, for the store's CPU beyond
+what it idles and for how many scripts are called.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from contextlib import closing
+import sys
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from celery_singleton_beat.protocol.claim import Claim, Settlement, Slot
-from celery_singleton_beat.protocol.history import Told
-from celery_singleton_beat.protocol.run import Attempt, Outcome
-from celery_singleton_beat.store.port import Adoption, ClaimRequest, Ending, Renewal
-from celery_singleton_beat.store.redis_store import RedisStore
-from celery_singleton_beat.store.redis_wire import Wire
-from tests.benchmarks.rounds import alternate
+from tests.benchmarks.bursts import NotMeasured
+from tests.benchmarks.capacity_model import (
+    SHARE,
+    Units,
+    most_beats,
+    most_occurrences,
+    predicted,
+)
+from tests.benchmarks.capacity_pressed import cost_of_a_run
+from tests.benchmarks.capacity_sites import Site, watched
+from tests.benchmarks.capacity_units import measured
 from tests.benchmarks.tables import Table
-from tests.scenarios.site import ENTRIES, OURS, Site, Size
 
 if TYPE_CHECKING:
     from tests.benchmarks.rounds import Bench
 
-BATCH = 100
-DAY_MS = 86_400_000
-HOLD_MS = 10**9
-SHARE = 0.7
-WATCHED_S = 20.0
-
-
-def run(bench: Bench) -> list[Table]:
-    """Measure unit costs, and what they predict."""
-    table = Table("Capacity of one Redis")
-    count = bench.scaled(20_000, 4_000)
-    units: dict[str, Callable[[], float]] = {
-        name: lambda act=act: _unit(bench, act, count)  # type: ignore[misc]
-        for name, act in (
-            ("tick", _ticks),
-            ("dispatch", _dispatches),
-            ("run", _runs),
-            ("renewal", _renewals),
-        )
-    }
-    found = alternate(units, bench.rounds, table)
-    for name, values in found.items():
-        table.add(f"{name}: the store's CPU", values, "us")
-    least = {name: min(values) for name, values in found.items()}
-    per_second = SHARE * 1e6 / (least["dispatch"] + least["run"])
-    table.add(
-        f"occurrences at {SHARE:.0%} of a core, by the best of these", [per_second], "a second"
-    )
-    ratios = [_predicted_by_measured(least) for _ in range(bench.rounds)]
-    table.add("predicted CPU beside a deployment's", ratios, "x")
-    return [table]
-
-
-def _unit(bench: Bench, act: Callable[[RedisStore, int], int], count: int) -> float:
-    server = bench.servers.store
-    server.wipe()
-    with closing(Wire(server.url)) as wire:
-        store = RedisStore(wire, prefix="capacity", app="bench")
-        act(store, BATCH)  # scripts are loaded, and what is planned once is planned
-        before = server.usage().cpu_s
-        done = act(store, count)
-        return (server.usage().cpu_s - before) / done * 1e6
-
-
-def _claim(store: RedisStore, request: str) -> tuple[Claim, ...]:
-    return store.claim(ClaimRequest("r", "a", request, BATCH, HOLD_MS, DAY_MS)).claims
-
-
-def _plan(store: RedisStore, due_ms: int) -> None:
-    if store.slots(["entry-000"]).slots[0] is not None:
-        return
-    _claim(store, "plan")
-    slot = Slot("rule", due_ms, due_ms)
-    adoptions = [Adoption(f"entry-{number:03}", None, slot) for number in range(BATCH)]
-    store.adopt("a", adoptions, done=True)
-
-
-def _ticks(store: RedisStore, count: int) -> int:
-    _plan(store, store.ping() + DAY_MS)
-    for number in range(count):
-        _claim(store, f"q{number}")
-    return count
-
-
-def _dispatches(store: RedisStore, count: int) -> int:
-    _plan(store, store.ping() - DAY_MS)
-    done = 0
-    while done < count:
-        settlements = []
-        for entry, slot in _claim(store, f"d{count}-{done}"):
-            moved = Slot("rule", slot.slot_ms + 1000, slot.due_ms + 1000)
-            run = f"{slot.slot_ms}-0000-0000-0000-{entry:>12}"
-            told = (Told("published", slot.slot_ms, run, "beat"),)
-            settlements.append(Settlement(entry, slot.fence, moved, told=told))
-        store.settle("a", settlements)
-        done += len(settlements)
-    return done
-
-
-def _attempt(number: int, count: int) -> Attempt:
-    run = f"{count:08}-0000-0000-0000-{number:012}"
-    entry = f"entry-{number % BATCH:03}"
-    return Attempt(run, run, entry, 30_000, owner="worker", entry=entry, scheduled_ms=number)
-
-
-def _runs(store: RedisStore, count: int) -> int:
-    for number in range(count):
-        attempt = _attempt(number, count)
-        store.begin(attempt, close_if_busy=True, grace_ms=0)
-        store.finish([Ending(attempt, Outcome.SUCCEEDED)])
-    return count
-
-
-def _renewals(store: RedisStore, count: int) -> int:
-    attempts = [_attempt(number, count) for number in range(BATCH)]
-    for attempt in attempts:
-        store.begin(attempt, close_if_busy=False, grace_ms=0)
-    for _ in range(count // BATCH):
-        store.renew([Renewal(attempt, 1) for attempt in attempts])
-    return count // BATCH * BATCH
-
-
-UNITS: dict[str, Callable[[RedisStore, int], int]] = {
-    "tick": _ticks,
-    "dispatch": _dispatches,
-    "run": _runs,
-    "renewal": _renewals,
+SITES = (
+    Site(1, 30),
+    Site(2, 5),
+    Site(3, 120),
+    Site(6, 40, spread=False),
+    Site(4, 17, spread=False),
+    Site(4, 60),
+    Site(4, 60, stored=True),
+    Site(10, 60, spread=False),
+    Site(10, 20),
+    Site(2, 200, spread=False),
+    Site(4, 200),
+)
+TITLES = {
+    "tick": "a tick with nothing due",
+    "replica": "each replica in it",
+    "dispatch": "a dispatch",
+    "occurrence": "each occurrence in it",
+    "stored_dispatch": "a dispatch of stored entries",
+    "stored_occurrence": "each stored occurrence in it",
+    "run": "a run, begun and finished",
+    "renewal": "a lease renewed, of a hundred",
+    "visit": "a call after a long pause, more",
+    "cooling": "the cooling of caches",
 }
 
 
-def _predicted_by_measured(units: dict[str, float]) -> float:
-    """Hold the prediction for a deployment against what its store took beyond what it idles."""
-    size = Size(beats=4, workers=2)
-    with Site(OURS, 1, size) as site:
-        before, from_s = _cpu(site), time.monotonic()
-        time.sleep(WATCHED_S)
-        measured, for_s = (_cpu(site) - before) * 1e6, time.monotonic() - from_s
-        for process in (*site.beats, *site.workers):
-            process.kill()
-        before, idle_from_s = _cpu(site), time.monotonic()
-        time.sleep(WATCHED_S / 4)
-        idle = (_cpu(site) - before) * 1e6 / (time.monotonic() - idle_from_s)
-    measured -= idle * for_s
-    occurrences = sum(1000 / entry.period_ms for entry in ENTRIES) * for_s
-    # Each replica looks once a second and once for what is due: here in every second.
-    ticks = 2 * size.beats * for_s
-    predicted = ticks * units["tick"] + occurrences * (units["dispatch"] + units["run"])
-    return predicted / measured
+def run(bench: Bench) -> list[Table]:
+    """Measure units and deployments in turn."""
+    held = Table("The capacity model beside deployments")
+    seen = [_units(bench)]
+    sites = SITES[4:7] if bench.quick else SITES
+    for site in sites:
+        _hold(bench, site, held, seen)
+    found = Table("Capacity of one Redis")
+    for field in fields(Units):
+        values = [getattr(units, field.name) for units in seen]
+        found.add(TITLES[field.name], values, "us")
+    pressed = [cost_of_a_run() for _ in range(bench.rounds)]
+    found.add(
+        "a run among eight processes that do not pause", [one.cpu_us for one in pressed], "us"
+    )
+    found.add("of these", [one.a_second for one in pressed], "a second")
+    for beats in (4, 20):
+        for stored in (False, True):
+            most = [most_occurrences(units, beats, stored=stored) for units in seen]
+            kind = "stored occurrences" if stored else "occurrences"
+            found.add(f"{kind} at {SHARE:.0%} of a core, {beats} beats", most, "a second")
+    for moments, name in ((0, "idle"), (1, "all due at once"), (10, "due at any moment")):
+        most = [most_beats(units, moments) for units in seen]
+        found.add(f"replicas at {SHARE:.0%} of a core, {name}", most, "")
+    return [found, held]
 
 
-def _cpu(site: Site) -> float:
-    info = site.client.info("cpu")
-    return float(info["used_cpu_user"] + info["used_cpu_sys"])
+def _hold(bench: Bench, site: Site, held: Table, seen: list[Units]) -> None:
+    by_cpu, by_calls, shares = [], [], []
+    for number in range(1, bench.rounds + 1):
+        print(f"  {held.title}: round {number} of {bench.rounds}, {site}", file=sys.stderr)
+        try:
+            found = watched(bench, site)
+        except NotMeasured as error:
+            held.notes.append(f"{site}, left out: {error}")
+            continue
+        seen.append(_units(bench))
+        predicted_us = sum(predicted(units, site.load) for units in seen[-2:]) / 2
+        shares.append(found.cpu_us / 1e4)
+        by_cpu.append(predicted_us / found.cpu_us)
+        by_calls.append(site.load.calls / found.calls)
+    held.add(f"{site}: CPU", shares, "%")
+    held.add(f"{site}: CPU, predicted by measured", by_cpu, "x")
+    held.add(f"{site}: calls, predicted by measured", by_calls, "x")
+
+
+def _units(bench: Bench) -> Units:
+    return measured(bench.scaled(2_000, 1_000))

@@ -40,7 +40,7 @@ MANY = 100
 MEASURED_ON = (3, 11)
 
 BUDGET = {
-    "a tick with nothing due": Cost(1, 33, 1_605),
+    "a tick with nothing due": Cost(1, 33, 1_660),
     "an occurrence of a hundred due": Cost(0.02, 7.53, 1_320),
     "a run, begun and finished": Cost(2, 31, 1_090),
     "a run of which nothing is kept": Cost(2, 17, 1_090),

@@ -10,8 +10,9 @@ import pytest
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.publisher import Sent
 from celery_singleton_beat.events import Event
-from celery_singleton_beat.protocol.entry import CatchUp, configuration_digest
+from celery_singleton_beat.protocol.entry import CatchUp, Timing, configuration_digest
 from celery_singleton_beat.protocol.occurrence import Occurrence
+from celery_singleton_beat.protocol.recurrences.recurrence import Interval
 from celery_singleton_beat.protocol.run import Attempt
 from celery_singleton_beat.store.port import ClaimRequest
 from celery_singleton_beat.testing import START_MS, FakeClock, RecordingPublisher
@@ -21,6 +22,10 @@ from tests.unit.replicas import PACE, Deployment, Flaky, timings
 @pytest.fixture
 def it() -> Deployment:
     return Deployment()
+
+
+def every_30_and_40_ms() -> dict[str, Timing]:
+    return {name: Timing(name, Interval(ms)) for name, ms in (("x", 30), ("y", 40))}
 
 
 def multiples(seconds: range) -> list[int]:
@@ -34,6 +39,35 @@ def test_three_replicas_dispatch_every_occurrence_once(it: Deployment) -> None:
 
     for name in "abc":
         assert it.sent(name) == multiples(range(1, 61))
+
+
+def test_who_comes_too_late_for_what_was_due_leaves_the_next_moments_to_others(
+    it: Deployment,
+) -> None:
+    first, second = (it.replica(every_30_and_40_ms()) for _ in range(2))
+    it.run(1, first, second)
+    it.clock.advance(second.tick())
+
+    first.tick()
+    rest_ms = second.tick()
+    it.clock.advance(rest_ms)
+    it.broker.sent.clear()
+    second.tick()
+
+    assert rest_ms == 100
+    assert it.broker.sent
+
+
+def test_who_wakes_before_its_time_or_finds_nothing_more_does_not_rest(it: Deployment) -> None:
+    replica = it.replica(every_30_and_40_ms(), batch=2)
+    it.run(1, replica)
+    it.clock.advance(60)
+
+    full_ms, next_ms = replica.tick(), replica.tick()
+    it.clock.advance(next_ms - 1)
+    early_ms = replica.tick()
+
+    assert [full_ms, next_ms, early_ms] == [0, 20, 1]
 
 
 def test_what_a_dead_replica_had_claimed_is_dispatched_after_its_hold(it: Deployment) -> None:
