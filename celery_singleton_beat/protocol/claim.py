@@ -135,7 +135,8 @@ def settle(
 
     A repeat of a settlement that was carried out answers the same and changes
     nothing. A holder whose configuration no longer governs moves the slot, and
-    leaves it due at once, for the governor to re-plan.
+    leaves it due at once, for the governor to re-plan: it may know an entry that
+    the holder did not, or another rule of one that has ended by the holder's.
     """
     if slot is None:
         return None, Settled.GONE
@@ -144,9 +145,7 @@ def settle(
     verdict = Settled.CONFIRMED if governs else Settled.STALE
     if not slot.is_held:
         return slot, verdict
-    due_ms = settlement.slot.due_ms
-    if not governs and due_ms != ABSENT:
-        due_ms = now_ms
+    due_ms = settlement.slot.due_ms if governs else now_ms
     return replace(settlement.slot, fence=slot.fence, hold_until_ms=0, due_ms=due_ms), verdict
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from celery_singleton_beat.protocol.claim import Adopted, Settled, Slot
+from celery_singleton_beat.protocol.claim import Adopted, Settled, Settlement, Slot
+from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.store.port import Adoption, Standing
 from celery_singleton_beat.testing.harness import HOLD_MS, START_MS, StoreUnderTest, equal
 
@@ -126,6 +127,20 @@ def a_settlement_of_a_former_governor_is_stale_and_due_at_once(it: StoreUnderTes
     equal(it.held(it.claim("r2", "b")), ["x"])
 
 
+def what_a_former_governor_has_no_more_to_do_with_is_due_at_once_as_well(
+    it: StoreUnderTest,
+) -> None:
+    """It does not know the entry, or its rule has ended: the governor's may be another."""
+    it.plan("a", x=START_MS)
+    (old,) = it.claim("r1", "a").claims
+    it.claim("r2", "b")
+    it.plan("b", replica="r2")
+    given_up = Settlement("x", old.slot.fence, replace(old.slot, due_ms=ABSENT))
+
+    equal(it.store.settle("a", [given_up]), [Settled.STALE])
+    equal(it.held(it.claim("r2", "b")), ["x"])
+
+
 FLEET_CHECKS = (
     only_the_governing_configuration_claims,
     a_version_that_keeps_crashing_never_governs,
@@ -137,4 +152,5 @@ FLEET_CHECKS = (
     a_configuration_is_in_place_when_all_its_entries_have_slots,
     who_does_not_govern_plans_nothing,
     a_settlement_of_a_former_governor_is_stale_and_due_at_once,
+    what_a_former_governor_has_no_more_to_do_with_is_due_at_once_as_well,
 )
