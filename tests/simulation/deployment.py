@@ -108,12 +108,12 @@ class Deployment:
     def _is_at_rest(self) -> bool:
         broker = self.broker
         return (
-            self.rollout.is_at_rest
-            and all(client.is_at_rest for client in self._clients)
-            and not broker.ready
+            not broker.ready
             and not broker.out
-            and all(worker.is_at_rest for worker in broker.workers)
             and not self._starting
+            and self.rollout.is_at_rest
+            and all(worker.is_at_rest for worker in broker.workers)
+            and all(client.is_at_rest for client in self._clients)
         )
 
     def _copy(self) -> None:

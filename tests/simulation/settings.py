@@ -15,7 +15,7 @@ from tests.simulation.world import START_MS
 
 EVERY_MS: Final = 2000
 FIRST_MS: Final = Interval(EVERY_MS).next_after(START_MS)
-_ONE_IN: Final = 10
+_ONE_IN: Final = 16
 """In so many histories one thing that is not in all of them takes part."""
 
 _KINDS: Final[tuple[dict[str, Any], ...]] = (
