@@ -69,13 +69,13 @@ class MemorySlots(MemorySettling):
             return []
         with self._guard:
             now_ms, state = self._enter(), self._state
+            # Who governs next has read the slots before it is in place.
+            governs = digest == state.adopted == state.governor
             verdicts = []
             for settlement in settlements:
                 name = settlement.entry
                 before = state.slots.get(name)
-                after, verdict = settle(
-                    before, settlement, now_ms=now_ms, governs=state.adopted == digest
-                )
+                after, verdict = settle(before, settlement, now_ms=now_ms, governs=governs)
                 has_moved = after is not None and after is not before
                 if after is not None and has_moved:
                     self._put(name, after)

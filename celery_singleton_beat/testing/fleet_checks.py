@@ -141,6 +141,19 @@ def what_a_former_governor_has_no_more_to_do_with_is_due_at_once_as_well(
     equal(it.held(it.claim("r2", "b")), ["x"])
 
 
+def who_settles_after_another_came_to_govern_leaves_all_of_it_due_at_once(
+    it: StoreUnderTest,
+) -> None:
+    """The other has read the slots, maybe, and is not in place yet: it must look again."""
+    it.plan("a", x=START_MS, y=START_MS)
+    old = it.claim("r1", "a")
+    equal(it.claim("r2", "b").standing, Standing.ADOPTS)
+
+    equal(it.move_on(old, by_ms=60_000), [Settled.STALE] * 2)
+    it.plan("b", replica="r2")
+    equal(it.held(it.claim("r2", "b")), ["x", "y"])
+
+
 FLEET_CHECKS = (
     only_the_governing_configuration_claims,
     a_version_that_keeps_crashing_never_governs,
@@ -153,4 +166,5 @@ FLEET_CHECKS = (
     who_does_not_govern_plans_nothing,
     a_settlement_of_a_former_governor_is_stale_and_due_at_once,
     what_a_former_governor_has_no_more_to_do_with_is_due_at_once_as_well,
+    who_settles_after_another_came_to_govern_leaves_all_of_it_due_at_once,
 )

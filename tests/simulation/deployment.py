@@ -8,7 +8,8 @@ from typing import Any, Final
 from tests.simulation.beats import Beat
 from tests.simulation.broker import Broker, Message
 from tests.simulation.choices import Choices
-from tests.simulation.client import Asker, Client
+from tests.simulation.client import Asker, Asking, Client
+from tests.simulation.hand import Hand
 from tests.simulation.lines import DELAYS_MS
 from tests.simulation.names import Names
 from tests.simulation.promises import Memory, Promises
@@ -56,11 +57,12 @@ class Deployment:
             self._make(Beat, f"beat{number + 1}")
         for number in range(self.setting.workers):
             self._make(Worker, f"worker{number + 1}")
-        self._clients = [
+        self._clients: list[Asking | Hand] = [
             kind(self, name)
             for kind, name, takes_part in (
                 (Client, "client", self.setting.has_client),
                 (Asker, "asker", self.setting.has_asker),
+                (Hand, "hand", self.setting.has_hand),
             )
             if takes_part
         ]

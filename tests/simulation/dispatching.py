@@ -71,7 +71,9 @@ class Dispatching(Judge):
         for adoption, verdict in zip(adoptions, verdicts, strict=True):
             if verdict is Adopted.ADOPTED:
                 entry, planned = adoption.entry, adoption.planned
-                self.world.say(_who, f"plans {self.names.occurrence(entry, planned.slot_ms)}")
+                if self.is_told:
+                    name = self.names.occurrence(entry, planned.slot_ms)
+                    self.world.say(_who, f"plans {name}")
                 self._planned(digest, adoption)
                 has_ended = planned.slot_ms == ABSENT
                 (memory.ended.add if has_ended else memory.ended.discard)(entry)
@@ -90,7 +92,7 @@ class Dispatching(Judge):
         entry = occurrence.entry
         held = self.memory.claims.get(occurrence.cause or entry)
         name = self.names.occurrence(entry, occurrence.scheduled_ms, occurrence.cause)
-        timing = held.timing if held is not None and held.timing else self.timings.get(entry)
+        timing = held.timing if held is not None and held.timing else self.entries.get(entry)
         is_strict = not self.has_forgotten and not self.is_lenient
         if timing is not None and timing.is_at_most_once:
             if name in self.published and not self.has_forgotten:
@@ -158,7 +160,8 @@ class Dispatching(Judge):
         memory, who = self.memory, held.who
         seen = memory.claims.get(entry)
         name = self.names.occurrence(entry, slot.slot_ms)
-        self.world.say(who, f"claims {name} with {self.names.fence(slot.fence)}")
+        if self.is_told:
+            self.world.say(who, f"claims {name} with {self.names.fence(slot.fence)}")
         if seen is not None and seen.fence == slot.fence:
             if seen.who != who:
                 self.broke(f"the claim of {name} that {seen.who} has was given to {who} too")
@@ -184,18 +187,20 @@ class Dispatching(Judge):
     def _says_settled(self, who: str, settlement: Settlement, verdict: Settled) -> bool:
         """Tell the story, and whether the fence is the last one."""
         seen = self.memory.claims.get(settlement.entry)
-        moved_to = self.names.occurrence(settlement.entry, settlement.slot.slot_ms)
-        self.world.say(who, f"settles {settlement.entry}: next is {moved_to} ({verdict.value})")
+        if self.is_told:
+            moved_to = self.names.occurrence(settlement.entry, settlement.slot.slot_ms)
+            self.world.say(who, f"settles {settlement.entry}: next is {moved_to} ({verdict.value})")
         return seen is not None and seen.fence == settlement.fence
 
     def _moved(self, seen: Held, settlement: Settlement) -> None:
         """Judge where a slot was moved to."""
         entry, slot, memory = settlement.entry, settlement.slot, self.memory
         memory.claims[entry] = replace(seen, is_open=False)
-        if seen.timing is not None:
+        if seen.timing is not None and slot.rule == seen.timing.rule:
             self._passed(seen, seen.timing, settlement)
         elif slot.slot_ms != seen.slot_ms:
-            self.broke(f"{entry} was moved by one that does not know it")
+            # What waits, or is not known, is left as it was claimed.
+            self.broke(f"{entry} was moved by a rule that is not its holder's")
         if self.configurations:
             memory.slots[entry] = slot
         if slot.slot_ms == ABSENT:

@@ -82,7 +82,11 @@ class Judge:
         self.configurations: Mapping[str, Mapping[str, Timing]] = getattr(
             setting, "configurations", {}
         )
+        self.entries = dict(self.timings)
+        for timings in self.configurations.values():
+            self.entries.update(timings)
         self.ttl_ms = setting.ttl_ms
+        self.is_told = getattr(broker.world, "story", None) is not None
         self.names = names
         self.memory = Memory()
         self.top_fence = 0

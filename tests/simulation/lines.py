@@ -62,16 +62,6 @@ class Line:
             saw(self._process.name, answer, *args, **options)
         return answer
 
-    def _ask(self, verb: str, args: Any, options: Any) -> Any:
-        """Ask the store, and wait for the answer."""
-        if verb in _LISTS and not args[0]:
-            return getattr(self._door, verb)(*args, **options)
-        world = self._world
-        if fault := world.choices.fault(self._faults):
-            return self._amiss(fault, verb, lambda: self._take(verb, args, options))
-        world.sleep(TRIP_MS)
-        return self._take(verb, args, options)
-
     def _amiss(self, fault: int, verb: str, take: Callable[[], Any]) -> Any:
         world, process, text = self._world, self._process, _FAULTS[fault]
         for_ms = 0
@@ -109,8 +99,17 @@ class Line:
 
 
 def _asking(verb: str) -> Callable[..., Any]:
+    is_list = verb in _LISTS
+
     def ask(self: Line, *args: Any, **options: Any) -> Any:
-        return self._ask(verb, args, options)
+        """Ask the store, and wait for the answer."""
+        if is_list and not args[0]:
+            return getattr(self._door, verb)(*args, **options)
+        world = self._world
+        if fault := world.choices.fault(self._faults):
+            return self._amiss(fault, verb, lambda: self._take(verb, args, options))
+        world.sleep(TRIP_MS)
+        return self._take(verb, args, options)
 
     return ask
 

@@ -33,7 +33,9 @@ class Names:
         return run
 
     def run(self, run: str) -> str:
-        """Name a run after its occurrence."""
+        """Name a run after its occurrence, or a lock by hand by its number; others as they are."""
+        if run.startswith("by-hand-"):
+            self._runs.setdefault(run, f"lock by hand #{len(self._runs) + 1}")
         return self._runs.get(run, run)
 
     def occurrence(self, entry: str, at_ms: int, cause: str = "") -> str:

@@ -40,12 +40,10 @@ class Rollout:
     def is_at_rest(self) -> bool:
         """Whether the last timetable governs, and all its entries have ended."""
         memory = self._deployment.promises.memory
-        if not self._setting.deploys:
-            return all(name in memory.ended for name in self._entries)
         return (
-            not self._to_come
+            self._entries.keys() <= memory.ended
+            and not self._to_come
             and memory.fleet.adopted == memory.fleet.governor == self._last
-            and all(name in memory.ended for name in self._entries)
         )
 
     def of(self, beat: Beat) -> Mapping[str, Timing]:

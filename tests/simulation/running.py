@@ -25,8 +25,12 @@ class Running(Judge):
     ) -> None:
         """See ``Leases.begun``."""
         run = self.names.run(attempt.run)
-        token = f" with {self.names.fence(answer.token)}" if answer.token else ""
-        self.world.say(who, f"begin {run} as {attempt.holder}: {answer.verdict.value}{token}")
+        if self.is_told:
+            token = f" with {self.names.fence(answer.token)}" if answer.token else ""
+            self.world.say(
+                who,
+                f"begin {run} as {self.names.run(attempt.holder)}: {answer.verdict.value}{token}",
+            )
         self._judge(self.memory.leases.begun(attempt, answer, closes=close_if_busy), who, run)
         self.top_fence = max(self.top_fence, answer.token)
         if answer.verdict in _SEEN_TO or (answer.verdict is Begun.BUSY and close_if_busy):
@@ -38,8 +42,9 @@ class Running(Judge):
         now_ms = self.world.store_ms()
         for renewal, answer in zip(renewals, answers, strict=True):
             run = self.names.run(renewal.attempt.run)
-            holder = renewal.attempt.holder
-            self.world.say(who, f"renew {run} as {holder}: {answer.verdict.value}")
+            if self.is_told:
+                holder = self.names.run(renewal.attempt.holder)
+                self.world.say(who, f"renew {run} as {holder}: {answer.verdict.value}")
             told = self.memory.leases.renewed(
                 renewal.attempt, answer, now_ms, has_forgotten=self.has_forgotten
             )
@@ -50,8 +55,10 @@ class Running(Judge):
         now_ms = self.world.store_ms()
         for ending, verdict in zip(endings, verdicts, strict=True):
             run = self.names.run(ending.attempt.run)
-            how = f"{ending.outcome.value}: {verdict.value}"
-            self.world.say(who, f"finish {run} as {ending.attempt.holder}, {how}")
+            if self.is_told:
+                how = f"{ending.outcome.value}: {verdict.value}"
+                holder = self.names.run(ending.attempt.holder)
+                self.world.say(who, f"finish {run} as {holder}, {how}")
             told = self.memory.leases.finished(ending, verdict, now_ms)
             if verdict is Finished.RECORDED and ending.outcome is Outcome.FAILED:
                 self.seen_to.add(ending.attempt.run)

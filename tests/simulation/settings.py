@@ -60,6 +60,7 @@ class Setting:
     kind: int = 0
     has_client: bool = False
     has_asker: bool = False
+    has_hand: bool = False
     ttl_ms: int = 3000
 
     @classmethod
@@ -73,6 +74,7 @@ class Setting:
             kind=kind,
             has_client=choices.setting(_ONE_IN) == 1,
             has_asker=choices.setting(_ONE_IN) == 1,
+            has_hand=choices.setting(_ONE_IN) == 1,
             deploys=deploys,
             replica_timeout_ms=timeout_ms,
             beats=2 + choices.fault(2),

@@ -1,0 +1,152 @@
+"""What the simulation finds out about deploys, stored entries and requests, if it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from celery_singleton_beat.engine import adoption, work
+from celery_singleton_beat.protocol import asked, claim, fleet, plan, stored
+from celery_singleton_beat.protocol.codec import ABSENT
+from celery_singleton_beat.store import memory_asked, memory_slots, memory_timetable
+from tests.conftest import SHOWN
+from tests.simulation.choices import Choices
+from tests.simulation.shrink import live, shrink, told
+
+_FOUND_WITHIN = 6_000
+
+Count = Callable[[str, object], None]
+
+
+def _everybody_governs(members: fleet.Fleet, *, timeout_ms: int) -> str | None:
+    del timeout_ms
+    return max(members.members.values(), key=lambda member: member.last_ms).digest
+
+
+def _the_newest_governs_unsettled(members: fleet.Fleet, *, timeout_ms: int) -> str | None:
+    del timeout_ms
+    return max((members.numbers[one.digest], one.digest) for one in members.members.values())[1]
+
+
+def _the_oldest_governs(members: fleet.Fleet, *, timeout_ms: int) -> str | None:
+    del timeout_ms
+    return min((members.numbers[one.digest], one.digest) for one in members.members.values())[1]
+
+
+def _what_is_the_same_is_planned_anew(timing: Any, slot: Any, *, now_ms: int) -> Any:
+    return plan.first_plan(timing, slot and replace(slot, rule="another"), now_ms=now_ms)
+
+
+def _what_was_missed_is_fired(timing: Any, slot: Any, *, now_ms: int) -> Any:
+    return plan.first_plan(timing, slot, now_ms=now_ms - 5000)
+
+
+def _what_is_overdue_is_passed_over(timing: Any, slot: Any, *, now_ms: int) -> Any:
+    if slot is not None and slot.rule != timing.rule:
+        slot = replace(slot, slot_ms=ABSENT)
+    return plan.first_plan(timing, slot, now_ms=now_ms)
+
+
+def _what_a_former_governor_gives_up_is_lost(
+    slot: Any, settlement: Any, *, now_ms: int, governs: bool
+) -> Any:
+    """So it was: nobody looked any more at what a former governor did not know, or saw end."""
+    given_up = settlement.slot.due_ms == ABSENT
+    after, verdict = claim.settle(slot, settlement, now_ms=now_ms, governs=governs)
+    if given_up and not governs and after is not slot and after is not None:
+        after = replace(after, due_ms=ABSENT)
+    return after, verdict
+
+
+def _a_change_is_not_minded(card: Any, slot: Any, settlement: Any, *, now_ms: int) -> Any:
+    if card is not None:
+        settlement = settlement._replace(revision=card.revision)
+    return stored.settle_stored(card, slot, settlement, now_ms=now_ms)
+
+
+def _what_is_stopped_is_looked_at(card: Any, slot: Any) -> Any:
+    return stored.look_ms(replace(card, is_enabled=True, is_paused=False), slot)
+
+
+def _a_change_has_no_revision(entry: Any, card: Any, slot: Any, **when: int) -> Any:
+    after, slot = stored.put(entry, card, slot, **when)
+    return (replace(after, revision=card.revision) if card else after), slot
+
+
+def _what_is_put_is_fired(entry: Any, card: Any, slot: Any, **when: int) -> Any:
+    after, moved = stored.put(entry, card, slot, **when)
+    if slot is None and moved.slot_ms != ABSENT:
+        moved = replace(moved, slot_ms=moved.slot_ms - 4000, due_ms=moved.due_ms - 4000)
+    return after, moved
+
+
+def _a_pause_is_caught_up(timing: Any, slot: Any, **when: Any) -> Any:
+    return plan.plan(timing, slot, **{**when, "resumed_ms": 0})
+
+
+def _a_new_rule_is_caught_up(timing: Any, slot: Any, **when: Any) -> Any:
+    if when.get("changed_ms") is not None:
+        when["changed_ms"] -= 5000
+    return plan.plan(timing, slot, **when)
+
+
+def _what_is_asked_for_of_a_stopped_entry_is_opened(*_: Any, **__: Any) -> str:
+    return ""
+
+
+def _a_request_is_over_after_its_first(slot: Any, settlement: Any, *, now_ms: int) -> Any:
+    cut = settlement._replace(slot=replace(settlement.slot, slot_ms=ABSENT, due_ms=ABSENT))
+    return asked.settle_asked(slot, cut, now_ms=now_ms)
+
+
+def _a_request_that_lost_is_settled(slot: Any, settlement: Any, *, now_ms: int) -> Any:
+    if slot is not None:
+        settlement = settlement._replace(fence=slot.fence)
+    return asked.settle_asked(slot, settlement, now_ms=now_ms)
+
+
+def _all_of_a_backfill_but_the_last(*given: Any, **how: Any) -> Any:
+    planned = asked.plan_asked(*given, **how)
+    return planned._replace(publish=planned.publish[:1])
+
+
+@pytest.mark.parametrize(
+    ("module", "step", "wrong"),
+    [
+        (memory_slots, "governor", _everybody_governs),
+        (memory_slots, "governor", _the_newest_governs_unsettled),
+        (memory_slots, "governor", _the_oldest_governs),
+        (memory_slots, "settle", _what_a_former_governor_gives_up_is_lost),
+        (adoption, "first_plan", _what_is_the_same_is_planned_anew),
+        (adoption, "first_plan", _what_was_missed_is_fired),
+        (adoption, "first_plan", _what_is_overdue_is_passed_over),
+        (memory_timetable, "settle_stored", _a_change_is_not_minded),
+        (memory_timetable, "look_ms", _what_is_stopped_is_looked_at),
+        (memory_timetable, "put", _a_change_has_no_revision),
+        (memory_timetable, "put", _what_is_put_is_fired),
+        (work, "plan", _a_pause_is_caught_up),
+        (work, "plan", _a_new_rule_is_caught_up),
+        (memory_asked, "stopped_by", _what_is_asked_for_of_a_stopped_entry_is_opened),
+        (memory_asked, "settle_asked", _a_request_is_over_after_its_first),
+        (memory_asked, "settle_asked", _a_request_that_lost_is_settled),
+        (work, "plan_asked", _all_of_a_backfill_but_the_last),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_what_is_wrong_with_a_change_is_found_out_and_the_story_is_short(
+    module: Any, step: str, wrong: Any, monkeypatch: pytest.MonkeyPatch, record_property: Count
+) -> None:
+    monkeypatch.setattr(module, step, wrong)
+
+    found = next(seed for seed in range(_FOUND_WITHIN) if live(Choices(seed)))
+    choices = Choices(found)
+    live(choices)
+    story = told(shrink(choices.made))
+
+    assert "BROKEN" in story
+    assert len(story.splitlines()) < 60
+    what = story.splitlines()[-1].split("BROKEN: ")[1]
+    record_property(SHOWN, f"{wrong.__name__}: seed {found}, {what}")
