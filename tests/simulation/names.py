@@ -51,4 +51,6 @@ class Names:
 
     def configuration(self, digest: str) -> str:
         """Name a timetable."""
+        if len(self._configurations) == 1:
+            return "only"
         return "old" if digest in self._configurations[:1] else "new"

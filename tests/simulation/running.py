@@ -86,9 +86,10 @@ class Running(Judge):
         told: dict[str, str] = {}
         for _, attempt, lease in self.bodies:
             if not lease.lost:
+                holder = self.names.run(attempt.holder)
                 if attempt.key in told:
-                    self.broke(f"{told[attempt.key]} and {attempt.holder} are both told yes")
-                told[attempt.key] = attempt.holder
+                    self.broke(f"{told[attempt.key]} and {holder} are both told yes")
+                told[attempt.key] = holder
 
     def _judge(self, told: str, who: str, run: str) -> None:
         self._one_yes()

@@ -67,12 +67,10 @@ class PureDoor:
 
 
 def _taking(verb: str) -> Callable[..., Any]:
-    step = getattr(Pure, verb)
-
     def take(self: PureDoor, *args: Any, **options: Any) -> Any:
         store = self._store
         store._known = self._known  # noqa: SLF001  # it is the process that remembers
-        answer = step(store, *args, **options)
+        answer = getattr(store, verb)(*args, **options)
         self._known = store._known  # noqa: SLF001
         return answer
 

@@ -11,11 +11,10 @@ import pytest
 from celery_singleton_beat.engine import adoption, lock, work
 from celery_singleton_beat.protocol import asked, claim, fleet, plan, stored
 from celery_singleton_beat.protocol.codec import ABSENT
-from celery_singleton_beat.protocol.run import Attempt
 from celery_singleton_beat.store import memory_asked, memory_slots, memory_timetable
 from tests.conftest import SHOWN
 from tests.simulation.choices import Choices
-from tests.simulation.shrink import live, shrink, told
+from tests.simulation.shrink import live, shortest_story
 
 _FOUND_WITHIN = 6_000
 
@@ -106,10 +105,6 @@ def _none_of_a_backfill_but_the_first(*given: Any, **how: Any) -> Any:
 _a_lock_by_hand_is_never_lost = property(lambda _: False)
 
 
-def _locks_by_hand_are_one_and_the_same(key: str, owner: str, ttl_ms: int) -> Attempt:
-    return Attempt(run="by hand", holder="by hand", key=key, ttl_ms=ttl_ms, owner=owner)
-
-
 @pytest.mark.parametrize(
     ("module", "step", "wrong"),
     [
@@ -130,7 +125,6 @@ def _locks_by_hand_are_one_and_the_same(key: str, owner: str, ttl_ms: int) -> At
         (memory_asked, "settle_asked", _a_request_that_lost_is_settled),
         (work, "plan_asked", _none_of_a_backfill_but_the_first),
         (lock.HandLease, "lost", _a_lock_by_hand_is_never_lost),
-        (lock, "_attempt", _locks_by_hand_are_one_and_the_same),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
@@ -139,15 +133,13 @@ def test_what_is_wrong_with_a_change_is_found_out_and_the_story_is_short(
 ) -> None:
     monkeypatch.setattr(module, step, wrong)
 
-    found = next(seed for seed in range(_FOUND_WITHIN) if live(Choices(seed)))
-    choices = Choices(found)
-    live(choices)
-    story = told(shrink(choices.made))
+    story = shortest_story(_FOUND_WITHIN)
 
     assert "BROKEN" in story
-    assert len(story.splitlines()) < 100
+    assert len(story.splitlines()) < 70
     what = story.splitlines()[-1].split("BROKEN: ")[1]
-    record_property(SHOWN, f"{wrong.__name__}: seed {found}, {what}")
+    name = getattr(wrong, "__name__", step)
+    record_property(SHOWN, f"{name}, told in {len(story.splitlines())} lines: {what}")
 
 
 def _given_up_for_good(slot: Any, settlement: Any, *, now_ms: int, governs: bool) -> Any:
