@@ -154,6 +154,19 @@ def who_settles_after_another_came_to_govern_leaves_all_of_it_due_at_once(
     equal(it.held(it.claim("r2", "b")), ["x", "y"])
 
 
+def who_governs_again_settles_as_a_former_governor_until_it_is_in_place(
+    it: StoreUnderTest,
+) -> None:
+    it.plan("a", x=START_MS)
+    old = it.claim("r1", "a")
+    it.claim("r2", "b")
+    it.plan("b", replica="r2")
+    it.store.leave("r2")
+    equal(it.claim("r1", "a").standing, Standing.ADOPTS)
+
+    equal(it.move_on(old, by_ms=60_000), [Settled.STALE])
+
+
 FLEET_CHECKS = (
     only_the_governing_configuration_claims,
     a_version_that_keeps_crashing_never_governs,
@@ -167,4 +180,5 @@ FLEET_CHECKS = (
     a_settlement_of_a_former_governor_is_stale_and_due_at_once,
     what_a_former_governor_has_no_more_to_do_with_is_due_at_once_as_well,
     who_settles_after_another_came_to_govern_leaves_all_of_it_due_at_once,
+    who_governs_again_settles_as_a_former_governor_until_it_is_in_place,
 )
