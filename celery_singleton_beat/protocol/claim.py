@@ -149,6 +149,19 @@ def settle(
     return replace(settlement.slot, fence=slot.fence, hold_until_ms=0, due_ms=due_ms), verdict
 
 
+def is_in_place(slot: Slot | None, rule: str, *, now_ms: int) -> bool:
+    """Tell whether an entry of this rule need not be planned (any more).
+
+    One under a live hold need not: what its holder settles is due at once, if the
+    holder is none of the governor's.
+    """
+    if slot is None:
+        return False
+    has_ended = slot.slot_ms == ABSENT
+    is_planned = slot.rule == rule and (slot.due_ms != ABSENT or has_ended)
+    return is_planned or slot.hold_until_ms > now_ms
+
+
 def adopt(
     slot: Slot | None, seen: Slot | None, planned: Slot, *, now_ms: int
 ) -> tuple[Slot | None, Adopted]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery_singleton_beat.protocol.awaited import Awaited, is_lost
@@ -14,6 +14,7 @@ from celery_singleton_beat.protocol.claim import (
     Settlement,
     Slot,
     adopt,
+    is_in_place,
     settle,
     take,
 )
@@ -69,13 +70,13 @@ class MemorySlots(MemorySettling):
             return []
         with self._guard:
             now_ms, state = self._enter(), self._state
-            # Who governs next has read the slots before it is in place.
-            governs = digest == state.adopted == state.governor
             verdicts = []
             for settlement in settlements:
                 name = settlement.entry
                 before = state.slots.get(name)
-                after, verdict = settle(before, settlement, now_ms=now_ms, governs=governs)
+                after, verdict = settle(
+                    before, settlement, now_ms=now_ms, governs=state.adopted == digest
+                )
                 has_moved = after is not None and after is not before
                 if after is not None and has_moved:
                     self._put(name, after)
@@ -140,7 +141,12 @@ class MemorySlots(MemorySettling):
             return SlotsAnswer(tuple(self._state.slots.get(name) for name in entries))
 
     def adopt(
-        self, digest: str, adoptions: Sequence[Adoption], *, done: bool, of: Sequence[str] = ()
+        self,
+        digest: str,
+        adoptions: Sequence[Adoption],
+        *,
+        done: bool,
+        of: Mapping[str, str] | None = None,
     ) -> list[Adopted]:
         with self._guard:
             now_ms, state = self._enter(), self._state
@@ -153,7 +159,10 @@ class MemorySlots(MemorySettling):
                 if verdict is Adopted.ADOPTED and after is not None:
                     self._put(adoption.entry, after)
                 verdicts.append(verdict)
-            if done and all(name in state.slots for name in of):
+            if done and all(
+                is_in_place(state.slots.get(name), rule, now_ms=now_ms)
+                for name, rule in (of or {}).items()
+            ):
                 state.adopted = digest
             return verdicts
 

@@ -55,6 +55,10 @@ class Dispatching(Judge):
                 )
             if seen is not None and has_moved and seen.is_open:
                 self._moved(seen, settlement)
+                if verdict is Settled.STALE and settlement.entry in self.memory.slots:
+                    # It is due at once, whatever its holder said.
+                    stale = replace(settlement.slot, due_ms=0)
+                    self.memory.slots[settlement.entry] = stale
 
     def saw_adopt(
         self,
@@ -64,7 +68,7 @@ class Dispatching(Judge):
         adoptions: Sequence[Adoption],
         *,
         done: bool,
-        of: Sequence[str] = (),
+        of: Mapping[str, str] | None = None,
     ) -> None:
         """Only who governs plans; nothing is fired by it, and what stays is left as it is."""
         memory, fleet = self.memory, self.memory.fleet
@@ -80,7 +84,7 @@ class Dispatching(Judge):
                 if (seen := memory.claims.get(entry)) is not None:
                     memory.claims[entry] = replace(seen, is_open=False)
                 memory.slots[entry] = planned
-        if done and fleet.governor == digest and not any(n not in memory.slots for n in of):
+        if done and fleet.governor == digest and self._are_in_place(of or {}):
             fleet.adopted = digest
 
     def saw_leave(self, _who: str, _answer: None, replica: str) -> None:
@@ -151,6 +155,17 @@ class Dispatching(Judge):
         )
         if amiss and (is_sure or not self.has_stepped_back):
             self.broke(f"{entry}: {amiss}")
+
+    def _are_in_place(self, rules: Mapping[str, str]) -> bool:
+        """Tell whether every entry is planned by its rule, or is left to who holds it."""
+        memory, now_ms = self.memory, self.world.store_ms()
+        for name, rule in rules.items():
+            slot, held = memory.slots.get(name), memory.claims.get(name)
+            is_held = held is not None and held.is_open and held.until_ms > now_ms
+            is_dropped = slot is not None and slot.due_ms == ABSENT != slot.slot_ms
+            if slot is None or not (is_held or (slot.rule == rule and not is_dropped)):
+                return False
+        return True
 
     def _timings_of(self, digest: str) -> Mapping[str, Timing]:
         return self.configurations.get(digest, self.timings)

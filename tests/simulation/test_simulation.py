@@ -67,7 +67,7 @@ def test_a_history_that_once_broke_a_promise_keeps_it(
 
     adopt: Any = memory_slots.MemorySlots.adopt
 
-    def careless(store: Any, digest: str, planned: Any, *, done: bool, of: Any = ()) -> Any:
+    def careless(store: Any, digest: str, planned: Any, *, done: bool, of: Any = None) -> Any:
         del of
         return adopt(store, digest, planned, done=done)
 
