@@ -64,21 +64,7 @@ class Storing(Dispatching):
             if verdict is not expected:
                 self.broke(f"{name} was put: {verdict.value}, and not {expected.value}")
             if verdict in (Stored.ADDED, Stored.CHANGED):
-                self._revised(name, revision)
-                put = Known(asked.definition, revision, now_ms, asked.is_enabled, added_ms=now_ms)
-                if known is not None:
-                    is_back = asked.is_enabled and not known.is_enabled
-                    resumed_ms = now_ms if is_back else known.resumed_ms
-                    put = replace(
-                        put,
-                        is_paused=known.is_paused,
-                        resumed_ms=resumed_ms,
-                        added_ms=known.added_ms,
-                    )
-                self.memory.cards[name] = put
-                self.memory.ended.discard(name)
-                if known is None and asked.slot_ms == ABSENT and asked.reckoned_ms <= now_ms:
-                    self.memory.ended.add(name)
+                self._put(asked, known, revision, now_ms)
             elif known is not None and known.revision < 0:
                 self._revised(name, revision)
                 self.memory.cards[name] = replace(known, revision=revision)
@@ -172,6 +158,27 @@ class Storing(Dispatching):
         """Whether every stored entry has ended, or is not to be dispatched."""
         memory = self.memory
         return all(not known.is_on or name in memory.ended for name, known in memory.cards.items())
+
+    def _put(self, asked: Put, known: Known | None, revision: int, now_ms: int) -> None:
+        """Note what was put."""
+        name, memory = asked.entry, self.memory
+        self._revised(name, revision)
+        put = Known(asked.definition, revision, now_ms, asked.is_enabled, added_ms=now_ms)
+        memory.ended.discard(name)
+        if known is not None:
+            is_back = asked.is_enabled and not known.is_enabled
+            put = replace(
+                put,
+                is_paused=known.is_paused,
+                resumed_ms=now_ms if is_back else known.resumed_ms,
+                added_ms=known.added_ms,
+            )
+        elif asked.slot_ms == ABSENT and asked.reckoned_ms <= now_ms:
+            memory.ended.add(name)
+        if known is None and self.has_stepped_back:
+            # Put again it is another entry, and a time that was may be to come.
+            self.published = {one for one in self.published if not one.startswith(f"{name}@")}
+        memory.cards[name] = put
 
     def _is_as_changed(self, who: str, name: str, card: Card) -> Known:
         known = self.memory.cards.get(name)
