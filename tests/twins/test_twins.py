@@ -80,7 +80,7 @@ class Twins(Machine):
         done=st.booleans(),
         of=st.dictionaries(names, digests, max_size=2),
     )
-    def adopts(  # noqa: PLR0913  # all are drawn
+    def adopts(  # noqa: PLR0917  # all are drawn
         self, digest: str, name: str, at: int, rule_name: str, done: bool, of: dict[str, str]
     ) -> None:
         seen = self.both("slots", [name, "nobody"]).slots[0]
