@@ -64,6 +64,12 @@ class Fleet:
         self.governor = [d for d in self.order if d in (proved or present)][-1]
         self.since_ms.setdefault(self.governor, now_ms)
 
+    def is_only(self, digest: str, now_ms: int) -> None:
+        """Know that there is no other configuration: whoever is alive, it governs."""
+        if not self.governor:
+            self.governor = digest
+            self.since_ms[digest] = now_ms
+
     def left(self, replica: str) -> None:
         """Count one no longer that took leave."""
         self.heard.pop(replica, None)

@@ -120,10 +120,13 @@ class Dispatching(Judge):
     def _stands(self, who: str, answer: ClaimAnswer, request: ClaimRequest) -> None:
         """Judge who governs."""
         fleet, digest, name = self.memory.fleet, request.digest, self.names.configuration
-        before = fleet.governor
-        fleet.hears(request.replica, digest, answer.now_ms, request.timeout_ms)
-        if fleet.governor != before and len(self.configurations) > 1:
-            self.world.say(who, f"finds that the {name(fleet.governor)} timetable governs")
+        if len(self.configurations) == 1:
+            fleet.is_only(digest, answer.now_ms)
+        else:
+            before = fleet.governor
+            fleet.hears(request.replica, digest, answer.now_ms, request.timeout_ms)
+            if fleet.governor != before:
+                self.world.say(who, f"finds that the {name(fleet.governor)} timetable governs")
         if (answer.standing is Standing.STANDS_BY) == (fleet.governor == digest):
             self.broke(
                 f"{who} of the {name(digest)} timetable is told {answer.standing.value}, "

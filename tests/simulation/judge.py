@@ -65,7 +65,7 @@ class Memory:
             self.ended.copy(),
             self.leases.copy(),
             self.slots.copy(),
-            self.fleet.copy() if self.fleet.at_ms else Fleet(),
+            self.fleet.copy() if self.fleet.governor else Fleet(),
             self.cards.copy(),
             self.asks.copy(),
         )
