@@ -128,6 +128,9 @@ class Setting:
             "late acks" if self.acks_late else "early acks",
             *(["crashed runs are run again"] if self.reruns else []),
             "prompt broker" if self.is_prompt else "broker with a visibility timeout",
+            *(["a client of stored entries"] if self.has_client else []),
+            *(["one that asks for runs"] if self.has_asker else []),
+            *(["locks by hand"] if self.has_hand else []),
         ]
         return f"{', '.join(ways)}. {rules}"
 
