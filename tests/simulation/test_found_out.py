@@ -106,39 +106,47 @@ _a_lock_by_hand_is_never_lost = property(lambda _: False)
 
 
 @pytest.mark.parametrize(
-    ("module", "step", "wrong"),
+    ("part", "at", "wrong"),
     [
-        (memory_slots, "governor", _everybody_governs),
-        (memory_slots, "governor", _the_newest_governs_unsettled),
-        (memory_slots, "governor", _the_oldest_governs),
-        (adoption, "first_plan", _what_is_the_same_is_planned_anew),
-        (adoption, "first_plan", _what_was_missed_is_fired),
-        (adoption, "first_plan", _what_is_overdue_is_passed_over),
-        (memory_timetable, "settle_stored", _a_change_is_not_minded),
-        (memory_timetable, "look_ms", _what_is_stopped_is_looked_at),
-        (memory_timetable, "put", _a_change_has_no_revision),
-        (memory_timetable, "put", _what_is_put_is_fired),
-        (work, "plan", _a_pause_is_caught_up),
-        (work, "plan", _a_new_rule_is_caught_up),
-        (memory_asked, "stopped_by", _what_is_asked_for_of_a_stopped_entry_is_opened),
-        (memory_asked, "settle_asked", _a_request_is_over_after_its_first),
-        (memory_asked, "settle_asked", _a_request_that_lost_is_settled),
-        (work, "plan_asked", _none_of_a_backfill_but_the_first),
-        (lock.HandLease, "lost", _a_lock_by_hand_is_never_lost),
+        ("deploys", (memory_slots, "governor"), _everybody_governs),
+        ("deploys", (memory_slots, "governor"), _the_newest_governs_unsettled),
+        ("deploys", (memory_slots, "governor"), _the_oldest_governs),
+        ("deploys", (adoption, "first_plan"), _what_is_the_same_is_planned_anew),
+        ("deploys", (adoption, "first_plan"), _what_was_missed_is_fired),
+        ("deploys", (adoption, "first_plan"), _what_is_overdue_is_passed_over),
+        ("has_client", (memory_timetable, "settle_stored"), _a_change_is_not_minded),
+        ("has_client", (memory_timetable, "look_ms"), _what_is_stopped_is_looked_at),
+        ("has_client", (memory_timetable, "put"), _a_change_has_no_revision),
+        ("has_client", (memory_timetable, "put"), _what_is_put_is_fired),
+        ("has_client", (work, "plan"), _a_pause_is_caught_up),
+        ("has_client", (work, "plan"), _a_new_rule_is_caught_up),
+        (
+            "has_asker",
+            (memory_asked, "stopped_by"),
+            _what_is_asked_for_of_a_stopped_entry_is_opened,
+        ),
+        ("has_asker", (memory_asked, "settle_asked"), _a_request_is_over_after_its_first),
+        ("has_asker", (memory_asked, "settle_asked"), _a_request_that_lost_is_settled),
+        ("has_asker", (work, "plan_asked"), _none_of_a_backfill_but_the_first),
+        ("has_hand", (lock.HandLease, "lost"), _a_lock_by_hand_is_never_lost),
     ],
-    ids=lambda value: getattr(value, "__name__", value),
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", ""),
 )
 def test_what_is_wrong_with_a_change_is_found_out_and_the_story_is_short(
-    module: Any, step: str, wrong: Any, monkeypatch: pytest.MonkeyPatch, record_property: Count
+    part: str,
+    at: tuple[Any, str],
+    wrong: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Count,
 ) -> None:
-    monkeypatch.setattr(module, step, wrong)
+    monkeypatch.setattr(*at, wrong)
 
-    story = shortest_story(_FOUND_WITHIN)
+    story = shortest_story(_FOUND_WITHIN, part=part)
 
     assert "BROKEN" in story
     assert len(story.splitlines()) < 70
     what = story.splitlines()[-1].split("BROKEN: ")[1]
-    name = getattr(wrong, "__name__", step)
+    name = getattr(wrong, "__name__", at[1])
     record_property(SHOWN, f"{name}, told in {len(story.splitlines())} lines: {what}")
 
 
