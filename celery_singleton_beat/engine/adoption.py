@@ -49,8 +49,9 @@ class Adopter:
             if not left:
                 break
         if done:
-            # The store may have forgotten, since then, what was planned a moment ago.
-            self._store.adopt(self._digest, [], done=True, of=entries)
+            # Since then the store may have forgotten what was planned, or others governed.
+            rules = {name: self._timings[name].rule for name in entries}
+            self._store.adopt(self._digest, [], done=True, of=rules)
 
     def _adopt_batch(self, now_ms: int, names: Sequence[str]) -> list[str]:
         """Plan some entries; name those that changed under our hands."""

@@ -46,7 +46,8 @@ Which timetable counts
     deletes anything: an entry that the governor does not know is put out of both
     sets when it is next claimed, and keeps its slot. If it comes back later, it
     goes on with the next occurrence; what was due while it was away is not
-    caught up.
+    caught up. What is settled by a replica that does not govern (any more) is due
+    at once, whatever it says: the governor looks at it, and plans it.
 
 Stored entries
     An entry may also live in the store, where it is put, changed, paused and

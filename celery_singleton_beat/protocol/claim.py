@@ -135,7 +135,8 @@ def settle(
 
     A repeat of a settlement that was carried out answers the same and changes
     nothing. A holder whose configuration no longer governs moves the slot, and
-    leaves it due at once, for the governor to re-plan.
+    leaves it due at once, for the governor to re-plan: it may know an entry that
+    the holder did not, or another rule of one that has ended by the holder's.
     """
     if slot is None:
         return None, Settled.GONE
@@ -144,10 +145,21 @@ def settle(
     verdict = Settled.CONFIRMED if governs else Settled.STALE
     if not slot.is_held:
         return slot, verdict
-    due_ms = settlement.slot.due_ms
-    if not governs and due_ms != ABSENT:
-        due_ms = now_ms
+    due_ms = settlement.slot.due_ms if governs else now_ms
     return replace(settlement.slot, fence=slot.fence, hold_until_ms=0, due_ms=due_ms), verdict
+
+
+def is_in_place(slot: Slot | None, rule: str, *, now_ms: int) -> bool:
+    """Tell whether an entry of this rule need not be planned (any more).
+
+    One under a live hold need not: what its holder settles is due at once, if the
+    holder is none of the governor's.
+    """
+    if slot is None:
+        return False
+    has_ended = slot.slot_ms == ABSENT
+    is_planned = slot.rule == rule and (slot.due_ms != ABSENT or has_ended)
+    return is_planned or slot.hold_until_ms > now_ms
 
 
 def adopt(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from celery_singleton_beat.protocol.awaited import Awaited, is_lost
 from celery_singleton_beat.protocol.claim import (
@@ -14,6 +14,7 @@ from celery_singleton_beat.protocol.claim import (
     Settlement,
     Slot,
     adopt,
+    is_in_place,
     settle,
     take,
 )
@@ -47,35 +48,21 @@ class MemorySlots(MemorySettling):
                 info=request.info,
             )
             state.governor = governor(state.fleet, timeout_ms=request.timeout_ms)
-            overall = ClaimAnswer(
+            standing = Standing.GOVERNS
+            if state.governor != request.digest:
+                standing = Standing.STANDS_BY
+            elif state.adopted != request.digest:
+                standing = Standing.ADOPTS
+            governs = standing is Standing.GOVERNS
+            asked = (*state.asked.values(), *(state.asked_config.values() if governs else ()))
+            return ClaimAnswer(
                 now_ms,
-                Standing.GOVERNS,
+                standing,
                 is_paused=state.is_paused,
                 resumed_ms=state.resumed_ms,
                 stored_ms=min(state.turns.values(), default=None),
-                asked_ms=min(state.asked.values(), default=None),
-            )
-            if state.governor != request.digest:
-                return replace(overall, standing=Standing.STANDS_BY)
-            if state.adopted != request.digest:
-                return replace(overall, standing=Standing.ADOPTS)
-            asked = (*state.asked.values(), *state.asked_config.values())
-            overall = replace(overall, asked_ms=min(asked, default=None))
-            if state.is_paused:
-                return overall
-            claims = self._repeated(request)
-            if claims is None:
-                claims = self._take(request, now_ms)
-            waits = [*state.due.values(), *state.held.values()]
-            return replace(
-                overall,
-                claims=claims,
-                next_ms=min(waits, default=None),
-                others_hold=len(state.held) > len(claims),
-                has_overdue=any(
-                    at_ms <= now_ms
-                    for at_ms in (*state.awaited.values(), *state.crashable.values())
-                ),
+                asked_ms=min(asked, default=None),
+                **(self._give(request, now_ms) if governs and not state.is_paused else {}),
             )
 
     def settle(self, digest: str, settlements: Sequence[Settlement]) -> list[Settled]:
@@ -154,7 +141,12 @@ class MemorySlots(MemorySettling):
             return SlotsAnswer(tuple(self._state.slots.get(name) for name in entries))
 
     def adopt(
-        self, digest: str, adoptions: Sequence[Adoption], *, done: bool, of: Sequence[str] = ()
+        self,
+        digest: str,
+        adoptions: Sequence[Adoption],
+        *,
+        done: bool,
+        of: Mapping[str, str] | None = None,
     ) -> list[Adopted]:
         with self._guard:
             now_ms, state = self._enter(), self._state
@@ -167,7 +159,10 @@ class MemorySlots(MemorySettling):
                 if verdict is Adopted.ADOPTED and after is not None:
                     self._put(adoption.entry, after)
                 verdicts.append(verdict)
-            if done and all(name in state.slots for name in of):
+            if done and all(
+                is_in_place(state.slots.get(name), rule, now_ms=now_ms)
+                for name, rule in (of or {}).items()
+            ):
                 state.adopted = digest
             return verdicts
 
@@ -187,6 +182,20 @@ class MemorySlots(MemorySettling):
             for name, slot in found
             if slot and slot.is_held and first <= slot.fence < first + len(names)
         )
+
+    def _give(self, request: ClaimRequest, now_ms: int) -> dict[str, Any]:
+        """Tell a governor what it claimed, and what there is to come."""
+        state = self._state
+        claims = self._repeated(request)
+        if claims is None:
+            claims = self._take(request, now_ms)
+        overdue = (*state.awaited.values(), *state.crashable.values())
+        return {
+            "claims": claims,
+            "next_ms": min((*state.due.values(), *state.held.values()), default=None),
+            "others_hold": len(state.held) > len(claims),
+            "has_overdue": any(at_ms <= now_ms for at_ms in overdue),
+        }
 
     def _take(self, request: ClaimRequest, now_ms: int) -> tuple[Claim, ...]:
         state = self._state

@@ -13,7 +13,7 @@ own, never the stand-in for "I do not know".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
@@ -190,11 +190,17 @@ class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, AlertStore, 
         """Read slots; who plans no entries anew sets none aside."""
 
     def adopt(
-        self, digest: str, adoptions: Sequence[Adoption], *, done: bool, of: Sequence[str] = ()
+        self,
+        digest: str,
+        adoptions: Sequence[Adoption],
+        *,
+        done: bool,
+        of: Mapping[str, str] | None = None,
     ) -> list[Adopted]:
         """Plan entries, if ``digest`` governs.
 
-        With ``done`` its configuration is in place, if all entries ``of`` it have slots.
+        With ``done`` its configuration is in place, if none of the entries ``of`` it,
+        told with their rules, is to be planned: what was read may be long over.
         """
 
     def leave(self, replica: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Adopted, Claim, Settled, Settlement, Slot
@@ -113,9 +113,14 @@ class RedisSlots(Settlers):
         return SlotsAnswer(tuple(found), tuple(unreadable))
 
     def adopt(
-        self, digest: str, adoptions: Sequence[Adoption], *, done: bool, of: Sequence[str] = ()
+        self,
+        digest: str,
+        adoptions: Sequence[Adoption],
+        *,
+        done: bool,
+        of: Mapping[str, str] | None = None,
     ) -> list[Adopted]:
-        keys = self.keys
+        keys, rules = self.keys, [text for pair in (of or {}).items() for text in pair]
         verdicts: list[Adopted] = []
         parts = list(batches(adoptions)) or [()]
         for number, batch in enumerate(parts, 1):
@@ -126,7 +131,7 @@ class RedisSlots(Settlers):
             answer = self._call(
                 "adopt",
                 (keys.meta, keys.due, keys.held, keys.slots),
-                (digest, int(is_last), told, list(of) if is_last else []),
+                (digest, int(is_last), told, rules if is_last else []),
             )
             verdicts += map(Adopted, answer)
         return verdicts

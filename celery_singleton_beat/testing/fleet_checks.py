@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from celery_singleton_beat.protocol.claim import Adopted, Settled, Slot
+from celery_singleton_beat.protocol.claim import Adopted, Settled, Settlement, Slot
+from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.store.port import Adoption, Standing
 from celery_singleton_beat.testing.harness import HOLD_MS, START_MS, StoreUnderTest, equal
 
@@ -97,10 +98,10 @@ def a_configuration_is_in_place_when_all_its_entries_have_slots(it: StoreUnderTe
     it.claim("r1", "a")
     planned = Slot("rule", it.clock() + 1000, it.clock() + 1000)
     adoption = Adoption("x", None, planned)
-    it.store.adopt("a", [adoption], done=True, of=["x", "y"])
+    it.store.adopt("a", [adoption], done=True, of={"x": "rule", "y": "rule"})
     equal(it.claim("r1", "a").standing, Standing.ADOPTS)
 
-    it.store.adopt("a", [replace(adoption, entry="y")], done=True, of=["x", "y"])
+    it.store.adopt("a", [replace(adoption, entry="y")], done=True, of={"x": "rule", "y": "rule"})
 
     equal(it.claim("r1", "a").standing, Standing.GOVERNS)
 
@@ -126,6 +127,66 @@ def a_settlement_of_a_former_governor_is_stale_and_due_at_once(it: StoreUnderTes
     equal(it.held(it.claim("r2", "b")), ["x"])
 
 
+def what_a_former_governor_has_no_more_to_do_with_is_due_at_once_as_well(
+    it: StoreUnderTest,
+) -> None:
+    """It does not know the entry, or its rule has ended: the governor's may be another."""
+    it.plan("a", x=START_MS)
+    (old,) = it.claim("r1", "a").claims
+    it.claim("r2", "b")
+    it.plan("b", replica="r2")
+    given_up = Settlement("x", old.slot.fence, replace(old.slot, due_ms=ABSENT))
+
+    equal(it.store.settle("a", [given_up]), [Settled.STALE])
+    equal(it.held(it.claim("r2", "b")), ["x"])
+
+
+def who_governs_again_settles_as_a_former_governor_until_it_is_in_place(
+    it: StoreUnderTest,
+) -> None:
+    it.plan("a", x=START_MS)
+    old = it.claim("r1", "a")
+    it.claim("r2", "b")
+    it.plan("b", replica="r2")
+    it.store.leave("r2")
+    equal(it.claim("r1", "a").standing, Standing.ADOPTS)
+
+    equal(it.move_on(old, by_ms=60_000), [Settled.STALE])
+
+
+def a_configuration_is_not_in_place_while_an_entry_is_to_be_planned(it: StoreUnderTest) -> None:
+    """Who says that it is may have read the slots long ago, before others governed."""
+    it.plan("a", x=START_MS, y=START_MS)
+    it.store.leave("r1")
+    it.claim("r2", "b")
+    rule = "rule-a"
+    dropped, ended = Slot(rule, START_MS, ABSENT), Slot(rule, ABSENT, ABSENT)
+
+    def standing_with(planned: Slot) -> Standing:
+        seen = it.store.slots(["y"]).slots[0]
+        it.store.adopt("b", [Adoption("y", seen, planned)], done=True, of={"x": rule, "y": rule})
+        return it.claim("r2", "b").standing
+
+    equal(standing_with(Slot("another", START_MS, START_MS)), Standing.ADOPTS)
+    equal(standing_with(replace(ended, rule="another")), Standing.ADOPTS)
+    equal(standing_with(dropped), Standing.ADOPTS)
+    equal(standing_with(ended), Standing.GOVERNS)
+
+
+def a_configuration_is_in_place_though_another_holds_an_entry(it: StoreUnderTest) -> None:
+    it.plan("a", x=START_MS)
+    it.claim("r1", "a")
+    it.claim("r2", "b")
+
+    it.clock.advance(HOLD_MS)
+    it.store.adopt("b", [], done=True, of={"x": "another"})
+    equal(it.claim("r2", "b").standing, Standing.ADOPTS)
+
+    it.clock.advance(-1)
+    it.store.adopt("b", [], done=True, of={"x": "another"})
+    equal(it.claim("r2", "b").standing, Standing.GOVERNS)
+
+
 FLEET_CHECKS = (
     only_the_governing_configuration_claims,
     a_version_that_keeps_crashing_never_governs,
@@ -137,4 +198,8 @@ FLEET_CHECKS = (
     a_configuration_is_in_place_when_all_its_entries_have_slots,
     who_does_not_govern_plans_nothing,
     a_settlement_of_a_former_governor_is_stale_and_due_at_once,
+    what_a_former_governor_has_no_more_to_do_with_is_due_at_once_as_well,
+    who_governs_again_settles_as_a_former_governor_until_it_is_in_place,
+    a_configuration_is_not_in_place_while_an_entry_is_to_be_planned,
+    a_configuration_is_in_place_though_another_holds_an_entry,
 )

@@ -12,10 +12,10 @@ from celery_singleton_beat.engine.publisher import Delivery, Publication, Sent
 from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.errors import StoreError
 from celery_singleton_beat.events import Events
-from celery_singleton_beat.protocol.entry import configuration_digest
 from celery_singleton_beat.protocol.occurrence import Occurrence
 from tests.simulation.broker import Message
 from tests.simulation.lines import DELAYS_MS, TRIP_MS, Line
+from tests.simulation.settings import digest_of
 from tests.simulation.world import Process
 
 if TYPE_CHECKING:
@@ -44,10 +44,16 @@ class Beat(Process):
         super().__init__(deployment.world, name)
         self._deployment = deployment
         self._line = Line(self, deployment.backend.door(), deployment.promises)
+        self._timings = deployment.rollout.of(self)
+        self.is_to_stop = False
         self.spawn(self._run)
 
     def bury(self) -> None:
         self._deployment.replace(self)
+
+    def stop(self) -> None:
+        """Take leave after the tick that goes on."""
+        self.is_to_stop = True
 
     def _run(self) -> None:
         deployment, world = self._deployment, self.world
@@ -55,7 +61,7 @@ class Beat(Process):
         pace = Pace(
             hold_ms=HOLD_MS,
             poll_ms=POLL_MS,
-            replica_timeout_ms=6000,
+            replica_timeout_ms=settings.replica_timeout_ms,
             clock_jump_rest_ms=settings.ttl_ms,
             batch=settings.batch,
         )
@@ -67,11 +73,10 @@ class Beat(Process):
             pace=pace,
             clock_ms=world.clock,
         )
-        timings = settings.timings
-        dispatcher = Dispatcher(replica, timings, configuration_digest(timings.values()))
+        dispatcher = Dispatcher(replica, self._timings, digest_of(self._timings))
         while True:
             wait_ms = dispatcher.tick()
-            if world.choices.fault(2, rarely=0.3):
+            if self.is_to_stop or world.choices.fault(2, rarely=0.3):
                 break
             world.sleep(max(wait_ms, 1))
         world.say(self.name, "stops")
@@ -91,7 +96,9 @@ class Post:
         """Find the broker there: that one is away is what each message may meet."""
 
     def task_id(self, occurrence: Occurrence) -> str:
-        return self._deployment.names.task_id(occurrence.entry, occurrence.scheduled_ms)
+        return self._deployment.names.task_id(
+            occurrence.entry, occurrence.scheduled_ms, occurrence.cause
+        )
 
     def publish(
         self, publications: Sequence[Publication], may_go_on: Callable[[], bool]

@@ -19,7 +19,7 @@ class Choices:
         self._asked = 0
         self._is_calm = False
         draw = random.Random(seed)
-        self._random, self._below = draw.random, draw.randrange
+        self._random = draw.random
         # A history has its own taste: how often anything goes wrong, and what never does.
         self._odds = draw.choice((0.03, 0.08, 0.15, 0.25))
         self._spared = frozenset(draw.sample(range(1, 12), draw.randrange(8)))
@@ -27,20 +27,20 @@ class Choices:
     def setting(self, count: int) -> int:
         """Choose one of so many settings of a deployment, all equally likely."""
         self._asked += 1
-        return self._note(self._below(count))
+        return self._note(int(self._random() * count))
 
     def fault(self, count: int, rarely: float = 1.0) -> int:
         """Choose 0, as a rule, or one of ``count - 1`` things that go wrong."""
         self._asked += 1
         if self._is_calm or self._random() >= self._odds * rarely:
             return 0
-        chosen = self._below(count - 1) + 1
+        chosen = int(self._random() * (count - 1)) + 1
         return 0 if chosen in self._spared and count > 2 else self._note(chosen)
 
     def of(self, count: int) -> int:
         """Choose how: only asked for after something went wrong."""
         self._asked += 1
-        return self._note(self._below(count))
+        return self._note(int(self._random() * count))
 
     def calm_down(self) -> None:
         """Let all go well from now on."""

@@ -8,9 +8,12 @@ from typing import Any, Final
 from tests.simulation.beats import Beat
 from tests.simulation.broker import Broker, Message
 from tests.simulation.choices import Choices
+from tests.simulation.client import Asker, Asking, Client
+from tests.simulation.hand import Hand
 from tests.simulation.lines import DELAYS_MS
 from tests.simulation.names import Names
 from tests.simulation.promises import Memory, Promises
+from tests.simulation.rollout import Rollout
 from tests.simulation.settings import Setting
 from tests.simulation.stores import Backend, PureBackend
 from tests.simulation.workers import Worker
@@ -38,12 +41,13 @@ class Deployment:
         self.world = World(choices, story)
         self.setting = Setting.drawn(choices)
         self.backend = make(self.world)
-        self.names = Names()
+        self.names = Names(self.setting.configurations)
         self.broker = Broker(self.world, self.setting.is_prompt)
         self.promises = Promises(self.broker, self.setting, self.names)
         self.kept: dict[str, Message] = {}
         self.done: set[str] = set()
         self.acked_early: dict[str, str] = {}
+        self.rollout = Rollout(self)
         self._made: dict[str, int] = {}
         self._copies: list[tuple[Any, Memory]] = []
         self._starting = self._steps = 0
@@ -53,6 +57,15 @@ class Deployment:
             self._make(Beat, f"beat{number + 1}")
         for number in range(self.setting.workers):
             self._make(Worker, f"worker{number + 1}")
+        self._clients: list[Asking | Hand] = [
+            kind(self, name)
+            for kind, name, takes_part in (
+                (Client, "client", self.setting.has_client),
+                (Asker, "asker", self.setting.has_asker),
+                (Hand, "hand", self.setting.has_hand),
+            )
+            if takes_part
+        ]
 
     def run(self) -> None:
         """Live through it.
@@ -90,16 +103,19 @@ class Deployment:
         self.broker.hand_out()
 
     def _make(self, kind: Any, name: str) -> None:
-        kind(self, name)
+        made = kind(self, name)
+        if kind is Beat:
+            self.rollout.has(made)
 
     def _is_at_rest(self) -> bool:
         broker = self.broker
         return (
-            len(self.promises.memory.ended) == len(self.setting.timings)
-            and not broker.ready
+            not broker.ready
             and not broker.out
-            and all(worker.is_at_rest for worker in broker.workers)
             and not self._starting
+            and self.rollout.is_at_rest
+            and all(worker.is_at_rest for worker in broker.workers)
+            and all(client.is_at_rest for client in self._clients)
         )
 
     def _copy(self) -> None:

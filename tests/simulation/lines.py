@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from celery_singleton_beat.errors import StoreUnavailable
 from tests.simulation.promises import Promises
-from tests.simulation.stores import Door
+from tests.simulation.stores import VERBS, Door
 from tests.simulation.world import ChildKilled, Process
 
 TRIP_MS: Final = 1
@@ -31,6 +31,7 @@ _FAULTS: Final = (
 # Asked about nothing, a store in Redis answers without a question to the server.
 _LISTS: Final = frozenset({"busy", "dismiss", "rerun", "slots", "renew", "finish"})
 _OF_A_BEAT: Final = len(_FAULTS) - 2
+_SEEN: Final = {verb: f"saw_{verb}" for verb in VERBS}
 
 
 class Line:
@@ -50,30 +51,16 @@ class Line:
         self._promises = promises
         self._faults = len(_FAULTS) if is_child else _OF_A_BEAT
 
-    def __getattr__(self, verb: str) -> Callable[..., Any]:
-        step = getattr(self._door, verb)
-        saw = getattr(self._promises, f"saw_{verb}", None)
-        name = self._process.name
-
-        def take(*args: Any, **options: Any) -> Any:
-            if self._promises.is_wiped:
-                self._promises.meets_wiped(remembers=self._door.remembers)
-            answer = step(*args, **options)
-            if saw is not None:
-                saw(name, answer, *args, **options)
-            return answer
-
-        def ask(*args: Any, **options: Any) -> Any:
-            if verb in _LISTS and not args[0]:
-                return step(*args, **options)
-            fault = self._world.choices.fault(self._faults)
-            if fault:
-                return self._amiss(fault, verb, lambda: take(*args, **options))
-            self._world.sleep(TRIP_MS)
-            return take(*args, **options)
-
-        setattr(self, verb, ask)
-        return ask
+    def _take(self, verb: str, args: Any, options: Any) -> Any:
+        """Take a step in the store, and let the promises see it."""
+        promises, door = self._promises, self._door
+        if promises.is_wiped:
+            promises.meets_wiped(remembers=door.remembers)
+        answer = getattr(door, verb)(*args, **options)
+        saw = getattr(promises, _SEEN[verb], None)
+        if saw is not None:
+            saw(self._process.name, answer, *args, **options)
+        return answer
 
     def _amiss(self, fault: int, verb: str, take: Callable[[], Any]) -> Any:
         world, process, text = self._world, self._process, _FAULTS[fault]
@@ -109,3 +96,23 @@ class Line:
         self._process.freeze(for_ms)
         self._world.sleep(TRIP_MS)
         return answer
+
+
+def _asking(verb: str) -> Callable[..., Any]:
+    is_list = verb in _LISTS
+
+    def ask(self: Line, *args: Any, **options: Any) -> Any:
+        """Ask the store, and wait for the answer."""
+        if is_list and not args[0]:
+            return getattr(self._door, verb)(*args, **options)
+        world = self._world
+        if fault := world.choices.fault(self._faults):
+            return self._amiss(fault, verb, lambda: self._take(verb, args, options))
+        world.sleep(TRIP_MS)
+        return self._take(verb, args, options)
+
+    return ask
+
+
+for _verb in VERBS:
+    setattr(Line, _verb, _asking(_verb))

@@ -19,6 +19,14 @@ Door = Any
 """A store as one process sees it: it remembers the epoch that it met."""
 
 
+VERBS: Final = tuple(
+    name
+    for name in dir(MemoryStore)
+    if not name.startswith("_") and callable(getattr(MemoryStore, name))
+)
+"""What may be asked of a store."""
+
+
 class Backend(Protocol):
     """Where a deployment's store lives."""
 
@@ -57,17 +65,20 @@ class PureDoor:
         """Whether it has met a store before."""
         return bool(self._known)
 
-    def __getattr__(self, verb: str) -> Any:
-        store, step = self._store, getattr(self._store, verb)
 
-        def take(*args: Any, **options: Any) -> Any:
-            store._known = self._known  # noqa: SLF001  # it is the process that remembers
-            answer = step(*args, **options)
-            self._known = store._known  # noqa: SLF001
-            return answer
+def _taking(verb: str) -> Callable[..., Any]:
+    def take(self: PureDoor, *args: Any, **options: Any) -> Any:
+        store = self._store
+        store._known = self._known  # noqa: SLF001  # it is the process that remembers
+        answer = getattr(store, verb)(*args, **options)
+        self._known = store._known  # noqa: SLF001
+        return answer
 
-        setattr(self, verb, take)
-        return take
+    return take
+
+
+for _verb in VERBS:
+    setattr(PureDoor, _verb, _taking(_verb))
 
 
 class PureBackend:

@@ -83,7 +83,7 @@ class Worker(Process):
         super().__init__(deployment.world, name)
         self._deployment = deployment
         self._promises = deployment.promises
-        self.board = Board(HANDS + 2, clock_ms=self.world.clock)
+        self.board = Board(HANDS + 10, clock_ms=self.world.clock)
         door = deployment.backend.door()
         line = cast("Any", Line(self, door, deployment.promises))
         self.heartbeat = Beating(self, line, self.board)

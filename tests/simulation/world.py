@@ -8,7 +8,7 @@ question to the store, in one thread, and the same choices give the same history
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 from typing import Any, Final
 
 from greenlet import GreenletExit, getcurrent, greenlet
@@ -102,7 +102,8 @@ class World:
     def sleep(self, for_ms: int) -> None:
         """Let the current fiber wait."""
         fiber: Any = getcurrent()
-        self.wake(fiber, for_ms)
+        self._turns = fiber.turn = self._turns + 1
+        heappush(self._heap, (self.now_ms + for_ms, fiber.turn, fiber))
         fiber.parent.switch()
 
     def rest(self, for_ms: int | None) -> None:
@@ -118,16 +119,15 @@ class World:
         """Let one move; False if nobody wants to."""
         if not self._heap:
             return False
-        at_ms, turn, who = heappop(self._heap)
-        if self._heap and self._heap[0][0] <= at_ms + _NEAR_MS and self.choices.fault(2):
-            other = heappop(self._heap)
-            heappush(self._heap, (other[0], turn, who))
-            at_ms, turn, who = other
+        heap = self._heap
+        at_ms, turn, who = heappop(heap)
+        if heap and heap[0][0] <= at_ms + _NEAR_MS and self.choices.fault(2):
+            at_ms, turn, who = heapreplace(heap, (heap[0][0], turn, who))
         self.now_ms = max(self.now_ms, at_ms)
         if not isinstance(who, Fiber):
             who()
-        elif who.turn == turn and who.process.is_alive and not who.dead:
-            left_ms = who.process.frozen_until_ms - self.now_ms
+        elif who.turn == turn and (process := who.process).is_alive and not who.dead:
+            left_ms = process.frozen_until_ms - self.now_ms
             if left_ms > 0:
                 self.wake(who, left_ms)
             else:

@@ -72,12 +72,21 @@ class Twins(Machine):
         if len(self.asked) >= back:
             self.both("claim", self.asked[-back])
 
-    @rule(digest=digests, name=names, at=steps, rule_name=digests, done=st.booleans())
-    def adopts(self, digest: str, name: str, at: int, rule_name: str, done: bool) -> None:
+    @rule(
+        digest=digests,
+        name=names,
+        at=steps,
+        rule_name=digests,
+        done=st.booleans(),
+        of=st.dictionaries(names, digests, max_size=2),
+    )
+    def adopts(  # noqa: PLR0917  # all are drawn
+        self, digest: str, name: str, at: int, rule_name: str, done: bool, of: dict[str, str]
+    ) -> None:
         seen = self.both("slots", [name, "nobody"]).slots[0]
         at_ms = self.clock.now_ms + at * STEP_MS
         planned = Slot(rule_name, at_ms, at_ms)
-        self.both("adopt", digest, [Adoption(name, seen, planned)], done=done)
+        self.both("adopt", digest, [Adoption(name, seen, planned)], done=done, of=of)
         self.both("adopt", digest, [Adoption(name, planned, planned)], done=False)
 
     @rule(

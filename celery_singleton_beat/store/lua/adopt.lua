@@ -3,7 +3,7 @@
 -- KEYS 1 meta, 2 due, 3 held, 4 slots
 -- ARGV 6 digest, 7 done (0/1), 8 entries, each {name, the record that was read
 --   ('' = none), slot ms, due ms, "failures|runs|last ms|rule"}, all of them texts; 9 the
---   entries that must have slots for it to be done
+--   entries that must be in place for it to be done, each followed by its rule
 -- Answer: {epoch, verdict …}
 expect({KEYS[2], KEYS[3]}, {KEYS[4]})
 local digest, entries = ARGV[6], ARGV[8]
@@ -26,15 +26,24 @@ for i, told in ipairs(entries) do
   end
 end
 
-local function have_slots(names)
-  for from = 1, #names, 1000 do
-    local last = math.min(from + 999, #names)
-    for _, text in ipairs(redis.call('HMGET', KEYS[4], unpack(names, from, last))) do
-      if not text then return false end
+-- Twin: protocol/claim.is_in_place.
+local function is_in_place(text, rule)
+  local slot = split(text, 8)
+  if not slot then return false end
+  local is_planned = slot[8] == rule and (slot[2] ~= '-1' or slot[1] == '-1')
+  return is_planned or (whole(slot[4]) or 0) > now
+end
+
+local function are_in_place(told)
+  for from = 1, #told, 2000 do
+    local names, last = {}, math.min(from + 1999, #told)
+    for i = from, last, 2 do names[#names + 1] = told[i] end
+    for i, text in ipairs(redis.call('HMGET', KEYS[4], unpack(names))) do
+      if not is_in_place(text, told[from + 2 * i - 1]) then return false end
     end
   end
   return true
 end
 
-if governs and ARGV[7] == '1' and have_slots(ARGV[9]) then redis.call('HSET', KEYS[1], 'adopted', digest) end
+if governs and ARGV[7] == '1' and are_in_place(ARGV[9]) then redis.call('HSET', KEYS[1], 'adopted', digest) end
 return cjson.encode(answer)

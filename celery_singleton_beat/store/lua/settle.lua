@@ -28,7 +28,7 @@ for i, told in ipairs(settlements) do
     answer[i + 1] = governs and 'CONFIRMED' or 'STALE'
     if moves then
       local due = told[4]
-      if not governs and due ~= '-1' then due = int(now) end
+      if not governs then due = int(now) end
       moved[#moved + 1] = told[1]
       records[#records + 1] = told[1]
       records[#records + 1] = join(told[3], due, slot[3], '0', told[5])
