@@ -158,5 +158,5 @@ def _predicted_by_measured(units: dict[str, float]) -> float:
 
 
 def _cpu(site: Site) -> float:
-    info = site.client.info("cpu")
+    info = site.plain.client.info("cpu")
     return float(info["used_cpu_user"] + info["used_cpu_sys"])
