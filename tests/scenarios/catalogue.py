@@ -261,6 +261,7 @@ SCENARIOS: Final = (
     Scenario("store clock back", store_clock_back),
     Scenario("store forgets all", forgetful_store, is_kept=False),
     Scenario("store evicts", evicting_store, is_kept=False),
+    Scenario("Redis", storm),
     Scenario("Valkey 8.1", storm, servers=Valkey8),
     Scenario("Valkey 9.1", storm, servers=Valkey9),
     Scenario("Valkey in memory", storm, servers=ValkeyInMemory, is_kept=False),

@@ -249,6 +249,8 @@ class Sentinel(Servers):
         }
 
     def strike(self) -> None:
+        for replica in (self._replicated.replica, self._other):
+            self._replicated.put_on_line(replica)
         self._replicated.line.blackhole(TO_CLIENT)
         threading.Event().wait(BEHIND_S)
         self._replicated.primary.kill()
@@ -261,8 +263,7 @@ class Sentinel(Servers):
     def _start_store(self) -> None:
         replicated = Replicated(self._server, self._line)
         self._replicated, self._other = replicated, self._server()
-        self._other.command("REPLICAOF", HOST, str(replicated.line.port))
-        replicated.wait_replicas(2)
+        replicated.add(self._other)
         sentinel, self._url = replicated.watch(self._folder, find_server_binary())
         self._stack.callback(sentinel.stop)
 
@@ -281,18 +282,18 @@ class Clustered(Servers):
     """A cluster of six nodes; the one with the store is killed, and its replica takes over."""
 
     peers = (
-        "RedBeat's keys are in one slot by a hash tag, without which it does not start; "
-        "celery-singleton knows no cluster, and has its locks on the broker."
+        "RedBeat has its keys in one slot, by a hash tag in their prefix, and is given a node that "
+        "stays; celery-singleton knows no cluster, and has its locks on the broker."
     )
 
     def conf(self) -> dict[str, Any]:
         return {"singleton_beat_redis_url": self._cluster.url()}
 
     def peer_conf(self) -> dict[str, Any]:
-        nodes = [{"host": HOST, "port": node.port} for node in self._cluster.nodes[:-1]]
+        # Its startup_nodes are not what redis-py 8 takes, and a URL names one node.
         return {
-            "redbeat_redis_url": "redis-cluster://",
-            "redbeat_redis_options": {"startup_nodes": nodes},
+            "redbeat_redis_url": self._cluster.nodes[-1].url(),
+            "redbeat_redis_options": {"cluster": True, "decode_responses": True},
             "redbeat_key_prefix": f"{{csb:{PREFIX}}}:",
             "singleton_backend_url": self.broker.url(),
         }
