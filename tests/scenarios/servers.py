@@ -157,7 +157,7 @@ class ValkeyInMemory(Valkey9):
 
 
 class Secured(Plain):
-    """TLS, and a user with the rights documented; the server is killed and the line cut."""
+    """TLS and a user with the documented rights. The server restarts; the line is silent for 4 s."""
 
     peers = "The peers' user may do everything."
 
@@ -227,7 +227,7 @@ class OnRabbit(Plain):
 
 
 class Sentinel(Servers):
-    """A primary that is killed when its two replicas have heard nothing for 1 s; a Sentinel."""
+    """A Sentinel. The primary is killed when its two replicas have heard nothing for 1 s."""
 
     peers = (
         "RedBeat asks the Sentinel; celery-singleton knows none, and has its locks on the broker."
@@ -271,7 +271,7 @@ class Sentinel(Servers):
 class SentinelAwaited(Sentinel):
     """The same, with `singleton_beat_wait_replicas = 1`."""
 
-    peers = "The peers have no such setting."
+    peers = "The peers have no such setting: for them it is the same again."
 
     def conf(self) -> dict[str, Any]:
         waits = {"singleton_beat_wait_replicas": 1, "singleton_beat_wait_timeout": 0.5}
