@@ -157,7 +157,7 @@ class ValkeyInMemory(Valkey9):
 
 
 class Secured(Plain):
-    """TLS and a user with the documented rights. The server restarts; the line is silent for 4 s."""
+    """TLS and a user with the documented rights. The server restarts; its line is cut for 4 s."""
 
     peers = "The peers' user may do everything."
 
