@@ -140,7 +140,7 @@ UNITS: dict[str, Callable[[RedisStore, int], int]] = {
 def _predicted_by_measured(units: dict[str, float]) -> float:
     """Hold the prediction for a deployment against what its store took beyond what it idles."""
     size = Size(beats=4, workers=2)
-    with Site(OURS, 1, size) as site:
+    with Site(OURS, 1, size=size) as site:
         before, from_s = _cpu(site), time.monotonic()
         time.sleep(WATCHED_S)
         measured, for_s = (_cpu(site) - before) * 1e6, time.monotonic() - from_s

@@ -41,6 +41,7 @@ class Scenario:
     is_kept: bool = True
     size: Size = field(default_factory=Size)
     servers: type[Servers] = Plain
+    on_crash: str = "drop"
 
     @property
     def about(self) -> str:
@@ -243,6 +244,12 @@ def storm(site: Site) -> None:
     site.last(6)
 
 
+def _storm(name: str, servers: type[Servers], *, is_kept: bool = True) -> Scenario:
+    # Of a run that began and whose worker died, a Redis broker can lose the message that is to
+    # come again, with the next worker that dies.
+    return Scenario(name, storm, is_kept, servers=servers, on_crash="rerun")
+
+
 SCENARIOS: Final = (
     Scenario("quiet", quiet),
     Scenario("kills", kills),
@@ -261,13 +268,13 @@ SCENARIOS: Final = (
     Scenario("store clock back", store_clock_back),
     Scenario("store forgets all", forgetful_store, is_kept=False),
     Scenario("store evicts", evicting_store, is_kept=False),
-    Scenario("Redis", storm),
-    Scenario("Valkey 8.1", storm, servers=Valkey8),
-    Scenario("Valkey 9.1", storm, servers=Valkey9),
-    Scenario("Valkey in memory", storm, servers=ValkeyInMemory, is_kept=False),
-    Scenario("Sentinel", storm, servers=Sentinel, is_kept=False),
-    Scenario("Sentinel, replicas awaited", storm, servers=SentinelAwaited),
-    Scenario("cluster", storm, servers=Clustered),
-    Scenario("TLS and ACL", storm, servers=Secured),
-    Scenario("RabbitMQ", storm, servers=OnRabbit),
+    _storm("Redis", Plain),
+    _storm("Valkey 8.1", Valkey8),
+    _storm("Valkey 9.1", Valkey9),
+    _storm("Valkey in memory", ValkeyInMemory, is_kept=False),
+    _storm("Sentinel", Sentinel, is_kept=False),
+    _storm("Sentinel, replicas awaited", SentinelAwaited),
+    _storm("cluster", Clustered),
+    _storm("TLS and ACL", Secured),
+    _storm("RabbitMQ", OnRabbit),
 )

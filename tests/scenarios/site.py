@@ -57,12 +57,15 @@ class Site:
         self,
         side: str,
         seed: int,
+        *,
         size: Size = Size(),  # frozen
         servers: type[Servers] = Plain,
+        on_crash: str = "drop",
         entries: tuple[Every, ...] = ENTRIES,
     ) -> None:
         self.side, self.entries, self.size = side, entries, size
-        self.chance, self._kind = random.Random(seed), servers
+        self.chance = random.Random(seed)
+        self._kind, self._on_crash = servers, on_crash
         self.beats: list[Proc] = []
         self.workers: list[Proc] = []
         self._stack = contextlib.ExitStack()
@@ -196,6 +199,7 @@ class Site:
         if self.is_ours:
             own = {**CONF, **self.servers.conf()}
             own |= {"singleton_beat_catch_up": "all", "singleton_beat_start_deadline": 15}
+            own["singleton_beat_on_crash"] = self._on_crash
         else:
             own = {**PEER_CONF, **QUICK_PEERS, **self.servers.peer_conf()}
             for name, entry in schedule.items():
