@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from celery import _state
 
-from tests.rig.certificates import certificate
+from tests.rig.certificates import certificate, redis_behind_tls
 from tests.rig.cluster import cluster, make_cluster
 from tests.rig.fixtures import (
     make_celery,
@@ -39,6 +39,7 @@ __all__ = [
     "processes",
     "pytest_runtest_makereport",
     "rabbitmq",
+    "redis_behind_tls",
     "redis_binary",
     "redis_server",
     "redis_url",

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import random
-import re
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +15,12 @@ import pytest
 import redis
 
 from celery_singleton_beat.demo import server as servers
-from celery_singleton_beat.demo.server import HOST, PORTS, EmbeddedServer
+from celery_singleton_beat.demo.server import HOST, EmbeddedServer
 from tests.acceptance import timetable
 from tests.acceptance.deployment import ENOUGH, GOVERNS, Deployment
 from tests.acceptance.timetable import Every
 from tests.rig.absent import skip_or_fail
+from tests.rig.certificates import documented_rights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 ENTRIES = tuple(Every(f"every-{period}-{n}", period) for period in (500, 1000) for n in range(3))
 SECOND_MS = 1000
 AFTER_MS = 4 * SECOND_MS
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 class Site:
@@ -213,33 +211,16 @@ def test_a_valkey_that_is_killed_repeats_at_most_what_it_forgets(
     assert row["lost"] == 0 or not appendonly
 
 
-@pytest.fixture
-def store_behind_tls(
-    make_redis: Callable[..., EmbeddedServer], certificate: tuple[Path, Path]
-) -> tuple[EmbeddedServer, str]:
-    """A server that speaks TLS, and what it says about that when it cannot."""
-    pem, key = map(str, certificate)
-    port = random.SystemRandom().choice(PORTS)
-    extra = ("--tls-port", str(port), "--tls-cert-file", pem, "--tls-key-file", key)
-    try:
-        server = make_redis(extra=(*extra, "--tls-auth-clients", "no"))
-    except RuntimeError as error:
-        if "tls" not in str(error).lower():
-            raise
-        skip_or_fail("a Redis server built with TLS")
-    return server, f"{HOST}:{port}"
-
-
 def test_tls_and_a_user_with_the_rights_that_are_documented(
     make_deployment: Callable[..., Deployment],
     broker: EmbeddedServer,
-    store_behind_tls: tuple[EmbeddedServer, str],
+    redis_behind_tls: tuple[EmbeddedServer, str],
     certificate: tuple[Path, Path],
     show: Callable[..., None],
 ) -> None:
     """S0-03..08: word for word what the documentation says that a user needs."""
-    server, address = store_behind_tls
-    rights = documented_rights().replace("{csb:shop}", "{csb:acceptance}").split()
+    server, address = redis_behind_tls
+    rights = documented_rights("acceptance")
     server.command("ACL", "SETUSER", "beat", "on", ">secret", *rights)
     site = Site(
         make_deployment,
@@ -254,9 +235,3 @@ def test_tls_and_a_user_with_the_rights_that_are_documented(
     show("TLS and an ACL user", row)
     assert (row["duplicates dispatched"], row["duplicates executed"], row["lost"]) == (0, 0, 0)
     assert not any("The store does not answer" in beat.output for beat in site.beats)
-
-
-def documented_rights() -> str:
-    found = re.search(r"An ACL user needs[^`]*```text\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)
-    assert found is not None
-    return found[1]

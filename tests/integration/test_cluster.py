@@ -20,6 +20,7 @@ from celery_singleton_beat.store.port import Ending, Renewal
 from celery_singleton_beat.store.redis_store import RedisStore
 from celery_singleton_beat.store.redis_wire import Wire
 from tests.rig.absent import skip_or_fail
+from tests.rig.certificates import TLS_SERVER
 from tests.rig.cluster import Cluster
 
 ATTEMPT = Attempt("run", "holder", "key", 30_000)
@@ -168,7 +169,7 @@ def test_tls_and_a_user_who_may_not_ask_for_the_way(
     except RuntimeError as error:
         if "tls" not in str(error).lower():
             raise
-        skip_or_fail("a Redis server built with TLS")
+        skip_or_fail(TLS_SERVER)
     rights = ("on", ">secret", "~{csb:urls}:*", "&*", "+@all", "-cluster")
     for node in cluster.nodes:
         node.command("ACL", "SETUSER", "beat", *rights)

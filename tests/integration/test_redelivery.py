@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,8 +9,7 @@ import redis
 from kombu.connection import Connection
 
 from celery_singleton_beat.adapters.redelivery import Redelivery
-from celery_singleton_beat.demo.server import HOST, PORTS
-from tests.rig.absent import skip_or_fail
+from celery_singleton_beat.demo.server import HOST
 
 if TYPE_CHECKING:
     import pathlib
@@ -199,20 +197,12 @@ def test_a_broker_behind_sentinels_of_which_the_first_is_away(
 def test_a_broker_behind_tls_and_a_password(
     redelivery: Redelivery,
     deliver: Callable[..., Run],
-    make_redis: Callable[..., EmbeddedServer],
+    redis_behind_tls: tuple[EmbeddedServer, str],
     certificate: tuple[pathlib.Path, pathlib.Path],
 ) -> None:
-    pem, key = map(str, certificate)
-    port = random.choice(PORTS)
-    extra = ("--tls-port", str(port), "--tls-cert-file", pem, "--tls-key-file", key)
-    try:
-        server = make_redis(extra=(*extra, "--tls-auth-clients", "no"))
-    except RuntimeError as error:
-        if "tls" not in str(error).lower():
-            raise
-        skip_or_fail("a Redis server built with TLS")
+    server, address = redis_behind_tls
     server.command("ACL", "SETUSER", "shop", "on", ">word", "~*", "&*", "+@all")
-    run = deliver(f"rediss://shop:word@{HOST}:{port}/0", ssl={"ssl_ca_certs": pem})
+    run = deliver(f"rediss://shop:word@{address}/0", ssl={"ssl_ca_certs": str(certificate[0])})
     with redis.Redis.from_url(server.url(0), decode_responses=True) as client:
         tag = age(client)
         redelivery.hold(run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import redis
 from celery import Celery
 
 from celery_singleton_beat.adapters.extension import extension_of
-from celery_singleton_beat.demo.server import HOST, PORTS, EmbeddedServer
+from celery_singleton_beat.demo.server import HOST, EmbeddedServer
 from celery_singleton_beat.errors import StoreUnavailable
 from celery_singleton_beat.protocol.run import Attempt, Begun
 from celery_singleton_beat.store.port import Store
-from tests.rig.absent import skip_or_fail
 
 MakeRedis = Callable[..., EmbeddedServer]
 
@@ -41,18 +39,10 @@ def test_a_unix_socket(make_redis: MakeRedis, tmp_path_factory: pytest.TempPathF
 
 
 def test_tls_and_an_acl_user_with_only_what_is_needed(
-    make_redis: MakeRedis, certificate: tuple[Path, Path]
+    redis_behind_tls: tuple[EmbeddedServer, str], certificate: tuple[Path, Path]
 ) -> None:
     """S0-03..08: user, password and database, over a line that is verified."""
-    pem, key = map(str, certificate)
-    port = random.choice(PORTS)
-    extra = ("--tls-port", str(port), "--tls-cert-file", pem, "--tls-key-file", key)
-    try:
-        server = make_redis(extra=(*extra, "--tls-auth-clients", "no"))
-    except RuntimeError as error:
-        if "tls" not in str(error).lower():
-            raise
-        skip_or_fail("a Redis server built with TLS")
+    server, address = redis_behind_tls
     server.command(
         *("ACL", "SETUSER", "beat", "on", ">p@ss:word/", "~{csb:urls}:*", "-@all"),
         *("+evalsha", "+script|load", "+select", "+ping", "+time", "+get", "+set", "+del"),
@@ -60,8 +50,8 @@ def test_tls_and_an_acl_user_with_only_what_is_needed(
         *("+zadd", "+zrem", "+zcard", "+zrange", "+zscore", "+zrangebyscore"),
         *("+zrevrangebyscore", "+zremrangebyscore", "+xadd", "+xrevrange"),
     )
-    trusting = {"singleton_beat_redis_options": {"ssl_ca_certs": pem}}
-    url = f"rediss://beat:p%40ss%3Aword%2F@{HOST}:{port}/2"
+    trusting = {"singleton_beat_redis_options": {"ssl_ca_certs": str(certificate[0])}}
+    url = f"rediss://beat:p%40ss%3Aword%2F@{address}/2"
 
     assert begins(store_of(url, **trusting))
     with pytest.raises(StoreUnavailable, match="certificate"):

@@ -8,7 +8,11 @@ from typing import NoReturn
 import pytest
 
 
-def skip_or_fail(program: str) -> NoReturn:
+class NotInstalled(Exception):
+    """A program that is needed is not here; the text says which."""
+
+
+def skip_or_fail(program: object) -> NoReturn:
     """Skip on a developer's machine; fail where everything must have been installed (CI=true)."""
     message = f"{program} is not installed"
     if os.environ.get("CI", "").lower() in {"1", "true"}:

@@ -18,7 +18,7 @@ import pytest
 
 from celery_singleton_beat.demo.child import ChildProcess
 from celery_singleton_beat.demo.server import HOST, PORTS
-from tests.rig.absent import skip_or_fail
+from tests.rig.absent import NotInstalled, skip_or_fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,9 +38,9 @@ class EmbeddedRabbit:
         chance = random.SystemRandom()
         self.port, self._distribution_port, self._epmd_port = chance.sample(PORTS, 3)
         self._server, self._epmd = server, epmd
+        self._name = f"rig{uuid.uuid4().hex[:8]}@localhost"
         self._children: list[ChildProcess] = []
 
-    @property
     def url(self) -> str:
         """The broker's URL, virtual host /."""
         return f"amqp://guest:guest@{HOST}:{self.port}//"
@@ -56,9 +56,15 @@ class EmbeddedRabbit:
         mapper = ChildProcess([self._epmd, "-port", str(self._epmd_port)], env, name="epmd")
         self._children.append(mapper)
         self._await_mapper(mapper)
-        node = ChildProcess([self._server], env, self._directory.name, name="rabbitmq-server")
-        self._children.append(node)
-        node.wait_for(r"Server startup complete|completed with \d+ plugins", START_SECONDS)
+        self._start_node()
+
+    def kill(self) -> None:
+        """End the node as a crash would (SIGKILL); its ports and what is on disk are kept."""
+        self._children.pop().kill()
+
+    def restart(self) -> None:
+        """Start a killed node again, with what it had on disk; return once AMQP is served."""
+        self._start_node()
 
     def stop(self) -> None:
         """End the node, then its port mapper, and remove the data."""
@@ -67,6 +73,12 @@ class EmbeddedRabbit:
                 self._children.pop().stop(timeout_seconds=30)
         finally:
             self._directory.cleanup()
+
+    def _start_node(self) -> None:
+        home = self._directory.name
+        node = ChildProcess([self._server], self._environment(), home, name="rabbitmq-server")
+        self._children.append(node)
+        node.wait_for(r"Server startup complete|completed with \d+ plugins", START_SECONDS)
 
     def _await_mapper(self, mapper: ChildProcess) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -91,7 +103,7 @@ class EmbeddedRabbit:
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
             "HOME": str(home),  # the Erlang cookie is written there
-            "RABBITMQ_NODENAME": f"rig{uuid.uuid4().hex[:8]}@localhost",
+            "RABBITMQ_NODENAME": self._name,
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
             "RABBITMQ_CONFIG_FILE": str(configuration),
             "RABBITMQ_CONF_ENV_FILE": str(home / "no-such-file"),
@@ -105,16 +117,28 @@ class EmbeddedRabbit:
         }
 
 
-@pytest.fixture(scope="session")
-def rabbitmq() -> Iterator[str]:
-    """The URL of a RabbitMQ broker; absent: skipped here, failed in CI."""
+def find_rabbit() -> EmbeddedRabbit:
+    """A broker, not started.
+
+    Raises:
+        NotInstalled: there is none on this machine.
+    """
     path = os.pathsep.join([*SCRIPT_DIRECTORIES, os.environ.get("PATH", os.defpath)])
     server, epmd = shutil.which("rabbitmq-server", path=path), shutil.which("epmd")
     if sys.platform == "win32" or server is None or epmd is None:
-        skip_or_fail("rabbitmq-server")
-    broker = EmbeddedRabbit(server, epmd)
+        raise NotInstalled("rabbitmq-server")
+    return EmbeddedRabbit(server, epmd)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[str]:
+    """The URL of a RabbitMQ broker; absent: skipped here, failed in CI."""
+    try:
+        broker = find_rabbit()
+    except NotInstalled as error:
+        skip_or_fail(error)
     try:
         broker.start()
-        yield broker.url
+        yield broker.url()
     finally:
         broker.stop()

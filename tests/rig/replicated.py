@@ -39,6 +39,17 @@ class Replicated:
         replica.command("REPLICAOF", HOST, str(self.primary.port))
         self.wait_replicas(2)
 
+    def put_on_line(self, replica: EmbeddedServer) -> None:
+        """Let a replica hear the primary over the line; a Sentinel undoes that after 8 s."""
+        port = str(self.line.port)
+        replica.command("REPLICAOF", HOST, port)
+
+        def is_heard() -> bool:
+            told = replica.command("INFO", "replication").splitlines()
+            return {f"master_port:{port}", "master_link_status:up"} <= set(told)
+
+        _until(is_heard, "join over the line")
+
     def wait_replicas(self, count: int) -> None:
         """Wait until the primary has so many replicas that are in step."""
 

@@ -12,7 +12,7 @@ from tests.scenarios.site import OURS, PEERS
 
 EXAMPLES = """examples:
   python -m tests.scenarios --only kills --only "store away"
-  python -m tests.scenarios --peers --markdown scenarios.md   (about 20 minutes)
+  python -m tests.scenarios --peers --markdown scenarios.md   (about 40 minutes)
 """
 
 
@@ -42,7 +42,7 @@ def main() -> int:
         for side in (OURS, PEERS) if given.peers else (OURS,):
             print(f"{scenario.name}, {side} …", file=sys.stderr)
             results.append(carry_out(scenario, side, given.seed))
-            print(f"{scenario.name:22} {side:28} {results[-1].account}", flush=True)
+            print(results[-1], flush=True)
     if given.markdown:
         given.markdown.write_text(markdown(results) + "\n", encoding="utf-8")
     return int(any(is_broken(result) for result in results))
@@ -52,7 +52,7 @@ def is_broken(result: Result) -> bool:
     """Whether ours broke a promise: where the store keeps its own, nothing twice, nothing lost."""
     account = result.account
     is_bound = result.side == OURS and result.scenario.is_kept
-    return is_bound and bool(account.executed_twice or account.lost)
+    return is_bound and account is not None and bool(account.executed_twice or account.lost)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tests.rig.proxy import TO_CLIENT
+from tests.scenarios.servers import (
+    Clustered,
+    OnRabbit,
+    Plain,
+    Secured,
+    Sentinel,
+    SentinelAwaited,
+    Servers,
+    Valkey8,
+    Valkey9,
+    ValkeyInMemory,
+)
 from tests.scenarios.site import Size
 
 if TYPE_CHECKING:
@@ -19,16 +31,23 @@ TOO_LONG_S: Final = 6.5
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is done to a site; ``is_kept``: the store keeps its promise, so ours keeps its own."""
+    """What is done to a site, on which servers.
+
+    ``is_kept``: the store keeps its promise, so ours keeps its own.
+    """
 
     name: str
     act: Callable[[Site], None]
     is_kept: bool = True
     size: Size = field(default_factory=Size)
+    servers: type[Servers] = Plain
+    on_crash: str = "drop"
 
     @property
     def about(self) -> str:
-        return (self.act.__doc__ or "").strip()
+        if self.act is not storm:
+            return (self.act.__doc__ or "").strip()
+        return f"{(self.servers.__doc__ or '').strip()} {self.servers.peers}".strip()
 
 
 def quiet(site: Site) -> None:
@@ -103,46 +122,50 @@ def store_clock_back(site: Site) -> None:
 
 def cut_network(site: Site) -> None:
     """The line to the store is cut three times: refused, silent, silent in one direction."""
-    for cut in (site.line.refuse, site.line.blackhole, lambda: site.line.blackhole(TO_CLIENT)):
+    for cut in (
+        site.plain.line.refuse,
+        site.plain.line.blackhole,
+        lambda: site.plain.line.blackhole(TO_CLIENT),
+    ):
         cut()
         site.last(3)
-        site.line.heal()
+        site.plain.line.heal()
         site.last(4)
     site.last(4)
 
 
 def slow_network(site: Site) -> None:
     """Every answer of the store takes 150 ms longer for 12 s."""
-    site.line.latency(150)
+    site.plain.line.latency(150)
     site.last(12)
-    site.line.heal()
+    site.plain.line.heal()
     site.last(6)
 
 
 def store_away(site: Site) -> None:
     """The store is killed for 5 s; it keeps what it acknowledged (append-only file)."""
     site.last(3)
-    site.store.kill()
+    site.plain.store.kill()
     site.last(5)
-    site.store.restart()
+    site.plain.store.restart()
     site.last(12)
 
 
 def broker_away(site: Site) -> None:
     """The broker is killed for 5 s; it keeps what it acknowledged."""
     site.last(3)
-    site.broker.kill()
+    site.servers.broker.kill()
     site.last(5)
-    site.broker.restart()
+    site.servers.broker.restart()
     site.last(14)
 
 
 def full_memory(site: Site) -> None:
     """The store's memory is full for 4 s (maxmemory, noeviction)."""
     site.last(3)
-    site.client.config_set("maxmemory", 1)
+    site.plain.client.config_set("maxmemory", 1)
     site.last(4)
-    site.client.config_set("maxmemory", 0)
+    site.plain.client.config_set("maxmemory", 0)
     site.last(10)
 
 
@@ -162,19 +185,19 @@ def rolling_deploy(site: Site) -> None:
 def forgetful_store(site: Site) -> None:
     """The store is killed and comes back empty, at once."""
     site.last(4)
-    site.store.kill()
-    site.store.restart(wipe=True)
+    site.plain.store.kill()
+    site.plain.store.restart(wipe=True)
     site.last(16)
 
 
 def evicting_store(site: Site) -> None:
     """For 6 s the store has 20 kB less memory than it uses, and may evict anything."""
     site.last(4)
-    site.client.config_set("maxmemory-policy", "allkeys-random")
-    used = int(site.client.info("memory")["used_memory"])
-    site.client.config_set("maxmemory", used - 20_000)
+    site.plain.client.config_set("maxmemory-policy", "allkeys-random")
+    used = int(site.plain.client.info("memory")["used_memory"])
+    site.plain.client.config_set("maxmemory", used - 20_000)
     site.last(6)
-    site.client.config_set("maxmemory", 0)
+    site.plain.client.config_set("maxmemory", 0)
     site.last(8)
 
 
@@ -190,6 +213,41 @@ def many(site: Site) -> None:
         site.kill_worker(place)
         site.last(2)
     site.last(4)
+
+
+def storm(site: Site) -> None:
+    """A beat that is sending is killed, then a worker; the servers are struck while a beat sends.
+
+    Another beat stands still meanwhile and goes on after it, one is started without its servers,
+    and a worker is killed; at last a worker stands still, longer than its lease lasts.
+    """
+    site.kill_beat(site.beats.index(site.busy()))
+    site.last(2)
+    site.kill_worker(0)
+    site.last(3)
+    frozen = site.busy()
+    frozen.freeze()
+    awake = site.beats.index(site.busy())
+    site.servers.strike()
+    site.last(1)
+    site.kill_beat(awake)
+    site.last(2)
+    site.kill_worker(1)
+    site.last(1)
+    site.servers.mend()
+    site.last(3)
+    frozen.thaw()
+    site.last(4)
+    site.workers[0].freeze(group=True)
+    site.last(TOO_LONG_S)
+    site.workers[0].thaw()
+    site.last(6)
+
+
+def _storm(name: str, servers: type[Servers], *, is_kept: bool = True) -> Scenario:
+    # Of a run that began and whose worker died, a Redis broker can lose the message that is to
+    # come again, with the next worker that dies.
+    return Scenario(name, storm, is_kept, servers=servers, on_crash="rerun")
 
 
 SCENARIOS: Final = (
@@ -210,4 +268,13 @@ SCENARIOS: Final = (
     Scenario("store clock back", store_clock_back),
     Scenario("store forgets all", forgetful_store, is_kept=False),
     Scenario("store evicts", evicting_store, is_kept=False),
+    _storm("Redis", Plain),
+    _storm("Valkey 8.1", Valkey8),
+    _storm("Valkey 9.1", Valkey9),
+    _storm("Valkey in memory", ValkeyInMemory, is_kept=False),
+    _storm("Sentinel", Sentinel, is_kept=False),
+    _storm("Sentinel, replicas awaited", SentinelAwaited),
+    _storm("cluster", Clustered),
+    _storm("TLS and ACL", Secured),
+    _storm("RabbitMQ", OnRabbit),
 )

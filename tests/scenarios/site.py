@@ -12,17 +12,14 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import redis
-
-from celery_singleton_beat.demo.server import EmbeddedServer
 from tests.acceptance import timetable
 from tests.acceptance.deployment import CONF, ENOUGH, GOVERNS, SCHEDULER, Facts
 from tests.acceptance.timetable import Every
 from tests.rig.processes import CeleryRig, Proc, Processes
-from tests.rig.proxy import FaultProxy
 from tests.rig.skew import ClockSkew, build_library
 from tests.rig.witness import Witness, clock_ns
 from tests.scenarios.accounts import Account, due_keys, of_ours, of_peers
+from tests.scenarios.servers import Plain, Servers
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -60,11 +57,15 @@ class Site:
         self,
         side: str,
         seed: int,
+        *,
         size: Size = Size(),  # frozen
+        servers: type[Servers] = Plain,
+        on_crash: str = "drop",
         entries: tuple[Every, ...] = ENTRIES,
     ) -> None:
         self.side, self.entries, self.size = side, entries, size
         self.chance = random.Random(seed)
+        self._kind, self._on_crash = servers, on_crash
         self.beats: list[Proc] = []
         self.workers: list[Proc] = []
         self._stack = contextlib.ExitStack()
@@ -81,10 +82,7 @@ class Site:
             self.clocks = (
                 [self._clock(library, name) for name in (*"123", "store")] if library else []
             )
-            self.store, self.broker = self._server(self.store_clock), self._server(None)
-            self.line = FaultProxy(self.store.port)
-            stack.callback(self.line.close)
-            self.client = stack.enter_context(redis.Redis.from_url(self.store.url()))
+            self.servers = self._kind(stack, self.folder, self.store_clock)
             self.facts = Facts(self.witness)
             self._start()
             self._stack = stack.pop_all()
@@ -101,10 +99,11 @@ class Site:
     def store_clock(self) -> ClockSkew | None:
         return self.clocks[-1] if self.clocks else None
 
-    def now_ms(self) -> int:
-        """The store's time."""
-        seconds, micros = self.client.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+    @property
+    def plain(self) -> Plain:
+        """The servers, of which the store is a single one behind a line."""
+        assert isinstance(self.servers, Plain)
+        return self.servers
 
     def last(self, seconds: float) -> None:
         """Let time pass: a fault's length, or the quiet between two."""
@@ -174,11 +173,11 @@ class Site:
         names = {entry.name for entry in self.entries}
         self.facts.wait_until(lambda it: names == {key.partition("@")[0] for key in it.ended})
         self.last(2.0)
-        self._from_ms, self._from_ns = self.now_ms(), clock_ns()
+        self._from_ms, self._from_ns = self.servers.now_ms(), clock_ns()
 
     def account(self) -> Account:
         """Wait until what was due is done, as long as something comes, and count."""
-        until_ms, until_ns = self.now_ms(), clock_ns()
+        until_ms, until_ns = self.servers.now_ms(), clock_ns()
         due = due_keys(self.entries, self._from_ms, until_ms) if self.is_ours else set()
         done = -1
         # Whatever is still on its way comes sooner than that, one after the other.
@@ -196,23 +195,17 @@ class Site:
         return of_ours(self.witness.tally(), self.facts, due, superseded)
 
     def _env(self, **conf: Any) -> dict[str, str]:
-        store_url, broker_url = self.line.url(), self.broker.url()
         schedule = timetable.schedule(*self.entries)
         if self.is_ours:
-            own = {**CONF, "singleton_beat_redis_url": store_url}
+            own = {**CONF, **self.servers.conf()}
             own |= {"singleton_beat_catch_up": "all", "singleton_beat_start_deadline": 15}
+            own["singleton_beat_on_crash"] = self._on_crash
         else:
-            own = {**PEER_CONF, **QUICK_PEERS, "redbeat_redis_url": store_url}
-            own["singleton_backend_url"] = store_url
+            own = {**PEER_CONF, **QUICK_PEERS, **self.servers.peer_conf()}
             for name, entry in schedule.items():
                 entry |= {"task": "peer.work", "args": [name, *entry["args"]]}
-        told = {"broker": broker_url, "conf": own | conf, "schedule": schedule}
+        told = {"broker": self.servers.broker.url(), "conf": own | conf, "schedule": schedule}
         return {"ACCEPTANCE": json.dumps(told)}
 
     def _clock(self, library: pathlib.Path, name: str) -> ClockSkew:
         return ClockSkew(library, self.folder / f"clock-{name}")
-
-    def _server(self, clock: ClockSkew | None) -> EmbeddedServer:
-        server = EmbeddedServer(env=clock.env if clock else None)
-        self._stack.callback(server.stop)
-        return server.start(appendonly=True)
