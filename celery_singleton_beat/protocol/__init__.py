@@ -47,7 +47,9 @@ Which timetable counts
     sets when it is next claimed, and keeps its slot. If it comes back later, it
     goes on with the next occurrence; what was due while it was away is not
     caught up. What is settled by a replica that does not govern (any more) is due
-    at once, whatever it says: the governor looks at it, and plans it.
+    at once, whatever it says: the governor looks at it, and plans it. A governor is
+    in place when the store finds each of its entries planned by its own rule, or
+    held: what was read to plan it may be long over.
 
 Stored entries
     An entry may also live in the store, where it is put, changed, paused and
