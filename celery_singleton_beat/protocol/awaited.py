@@ -3,10 +3,12 @@
 A broker may lose a message without a word: Redis does, if a worker is killed
 between taking one from the queue and noting that it has it. Where an entry has
 a *start deadline*, the store keeps its published occurrences until their runs
-begin; one that is overdue is published again, once, with the same task id. A
+begin; one that is overdue is published again, once, with the same task id. What
+is put off (its key is held, the run before it may be alive) is awaited from when
+its message is to come again: the broker may lose it then as well. A
 ``SingletonTask`` recognises the second message if the first turns up after all.
 
-                publish              begin
+                publish              begin (put off: awaited on)
     (claimed) ----------> awaited -------------> (its run record says the rest)
                           |    ^
         deadline is over  |    |  a later one of its entry waits too:

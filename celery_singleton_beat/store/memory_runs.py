@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from celery_singleton_beat.protocol.epoch import grace_left_ms
 from celery_singleton_beat.protocol.history import (
@@ -36,6 +37,8 @@ from celery_singleton_beat.store.port import (
     RenewAnswer,
 )
 
+_FOR_LATER: Final = (Begun.TWIN, Begun.WAIT, Begun.BUSY)
+
 
 class MemoryRuns(MemoryObserved):
     """Implements the verbs of workers."""
@@ -46,8 +49,8 @@ class MemoryRuns(MemoryObserved):
             assert state.epoch is not None  # noqa: S101  # _enter sees to it
             wait_ms = grace_left_ms(state.epoch, now_ms=now_ms, grace_ms=grace_ms)
             if wait_ms:
+                self._comes_again(attempt, now_ms + wait_ms)
                 return BeginAnswer(Begun.WAIT, now_ms, wait_ms=wait_ms)
-            self._arrived(attempt)
             before, token = self._held(attempt, now_ms), self._next_fence(now_ms)
             held, verdict = begin(
                 before,
@@ -68,15 +71,20 @@ class MemoryRuns(MemoryObserved):
                     state.messages[attempt.run] = attempt.message
                     state.crashable[attempt.run] = 0
                 self._put_off(attempt.run, run.deadline_ms + NOTICE_MS)
+                self._arrived(attempt)
                 return BeginAnswer(verdict, now_ms, token=run.token, starts=run.starts)
+            owner = ""
             if verdict is Begun.TWIN and run:
-                return BeginAnswer(verdict, now_ms, wait_ms=left_ms(run, now_ms))
-            if verdict is Begun.WAIT and lock:
-                return BeginAnswer(verdict, now_ms, wait_ms=left_ms(lock, now_ms))
-            if verdict is Begun.BUSY and lock:
-                wait_ms = max(lock.deadline_ms - now_ms, 0)
-                return BeginAnswer(verdict, now_ms, wait_ms=wait_ms, owner=lock.owner)
-            return BeginAnswer(verdict, now_ms)
+                wait_ms = left_ms(run, now_ms)
+            elif verdict is Begun.WAIT and lock:
+                wait_ms = left_ms(lock, now_ms)
+            elif verdict is Begun.BUSY and lock:
+                wait_ms, owner = max(lock.deadline_ms - now_ms, 0), lock.owner
+            if verdict in _FOR_LATER and not (run and run.state is State.DONE):
+                self._comes_again(attempt, now_ms + wait_ms)
+            else:
+                self._arrived(attempt)
+            return BeginAnswer(verdict, now_ms, wait_ms=wait_ms, owner=owner)
 
     def renew(self, renewals: Sequence[Renewal]) -> list[RenewAnswer]:
         if not renewals:
@@ -188,13 +196,19 @@ class MemoryRuns(MemoryObserved):
             return was_held
 
     def _arrived(self, attempt: Attempt) -> None:
-        """Note that a message has arrived: whatever becomes of it, the beats need not wait."""
+        """Note that a message has arrived, and that the beats need not wait for another."""
         state = self._state
         if attempt.is_awaited:
             state.awaited.pop(attempt.run, None)
             state.published.pop(attempt.run, None)
             begun_ms = state.begun_ms.get(attempt.entry, 0)
             state.begun_ms[attempt.entry] = max(begun_ms, attempt.scheduled_ms)
+
+    def _comes_again(self, attempt: Attempt, from_ms: int) -> None:
+        """Note that a message was put off: until it comes again it may be lost, as before."""
+        state = self._state
+        if attempt.is_awaited and attempt.run in state.published:
+            state.awaited[attempt.run] = from_ms + state.published[attempt.run].deadline_ms
 
     def _put_off(self, run: str, until_ms: int) -> None:
         if run in self._state.crashable:

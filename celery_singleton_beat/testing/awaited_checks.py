@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Settlement
-from celery_singleton_beat.protocol.run import Outcome
+from celery_singleton_beat.protocol.run import NOTICE_MS, Begun, Outcome
 from celery_singleton_beat.testing.harness import START_MS, StoreUnderTest, equal
 
 _DEADLINE_MS = 7000
@@ -25,12 +25,12 @@ def _publish(it: StoreUnderTest, *seconds: int, entry: str = "x") -> list[Awaite
     return awaited
 
 
-def _begin(it: StoreUnderTest, second: int) -> None:
+def _begin(it: StoreUnderTest, second: int) -> Begun:
     attempt = it.attempt(
         f"x{second}", f"h{second}", key=f"k{second}",
         entry="x", is_awaited=True, scheduled_ms=START_MS + second * 1000,
     )  # fmt: skip
-    it.begin(attempt)
+    return it.begin(attempt)
 
 
 def what_began_is_not_overdue(it: StoreUnderTest) -> None:
@@ -133,7 +133,29 @@ def what_began_before_a_later_one_was_published_is_not_lost(it: StoreUnderTest) 
     equal(it.store.recall(limit=5, hold_ms=1000), [later])
 
 
+def what_is_put_off_is_awaited_until_it_comes_again(it: StoreUnderTest) -> None:
+    """Its message goes back to the broker, which may lose it then as well as at first."""
+    it.plan(x=START_MS)
+    awaited = _publish(it, 0)
+    it.begin(it.attempt("other", "h2", key="k0", ttl_ms=2 * _DEADLINE_MS))
+
+    equal(_begin(it, 0), Begun.BUSY)
+    it.clock.advance(_DEADLINE_MS)
+    equal(it.store.recall(limit=5, hold_ms=1000), [])
+    it.clock.advance(_DEADLINE_MS)
+    equal(_begin(it, 0), Begun.WAIT)
+    it.clock.advance(NOTICE_MS + _DEADLINE_MS - 1)
+    equal(it.store.recall(limit=5, hold_ms=1000), [])
+    it.clock.advance(1)
+
+    equal(it.store.recall(limit=5, hold_ms=1000), awaited)
+    equal(_begin(it, 0), Begun.RUN)
+    it.clock.advance(_DEADLINE_MS)
+    equal(it.store.recall(limit=5, hold_ms=1000), [])
+
+
 AWAITED_CHECKS = (
+    what_is_put_off_is_awaited_until_it_comes_again,
     what_began_is_not_overdue,
     what_began_before_it_was_settled_is_not_overdue,
     the_last_of_its_entry_is_recalled_at_its_deadline_and_held,

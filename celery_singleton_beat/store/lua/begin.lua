@@ -11,9 +11,19 @@ local ttl, window, not_after = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(A
 local once, max_starts = tonumber(ARGV[22]) or 0, tonumber(ARGV[23]) or 0
 local revision = tonumber(ARGV[25]) or 0
 
-local function answer(verdict, token, wait, starts, owner)
+local function told(verdict, token, wait, starts, owner)
   return cjson.encode({epoch, int(now), verdict, int(token or 0), int(wait or 0),
                        int(starts or 0), owner or ''})
+end
+
+local function answer(...)
+  if ARGV[18] == '1' then arrived(KEYS[3], KEYS[4], KEYS[5], ARGV[13], ARGV[14], ARGV[15]) end
+  return told(...)
+end
+
+local function later(verdict, wait, owner)
+  if ARGV[18] == '1' then put_off(KEYS[3], KEYS[4], ARGV[13], wait) end
+  return told(verdict, 0, wait, 0, owner)
 end
 
 local function note(kind, about)
@@ -26,9 +36,8 @@ local function note_only_figure(figure)
 end
 
 if meta[5] == '1' and tonumber(meta[4]) + tonumber(ARGV[21]) > now then
-  return answer('WAIT', 0, tonumber(meta[4]) + tonumber(ARGV[21]) - now)
+  return later('WAIT', tonumber(meta[4]) + tonumber(ARGV[21]) - now)
 end
-if ARGV[18] == '1' then arrived(KEYS[3], KEYS[4], KEYS[5], ARGV[13], ARGV[14], ARGV[15]) end
 
 local run, lock = read_run(KEYS[9]), read_lock(KEYS[10])
 
@@ -72,7 +81,7 @@ elseif attempt < run[2] and not (run[1] == 'waiting' and attempt == run[2] - 1) 
 elseif attempt < run[2] or (run[1] == 'open' and run[3] ~= holder) then
   if run[5] > 0 then
     local left = notice_left(run, 5, 9, function() write_run(KEYS[9], run) end)
-    if left > 0 then return answer('TWIN', 0, left) end
+    if left > 0 then return later('TWIN', left) end
   end
   if max_starts > 0 and max_starts <= run[7] - attempt then
     close('given up')
@@ -89,11 +98,12 @@ if lock and lock[1] == holder then
 elseif lock and not (run and run[3] == lock[1]) then
   if lock[3] > now then
     note_only_figure('busy')
-    if ARGV[20] == '1' then close('skipped') end
+    if ARGV[20] ~= '1' then return later('BUSY', lock[3] - now, lock[6]) end
+    close('skipped')
     return answer('BUSY', 0, lock[3] - now, 0, lock[6])
   end
   local left = notice_left(lock, 3, 5, function() write_lock(KEYS[10], KEYS[2], name, lock) end)
-  if left > 0 then return answer('WAIT', 0, left) end
+  if left > 0 then return later('WAIT', left) end
 end
 
 local starts = run and run[7] + 1 or 1

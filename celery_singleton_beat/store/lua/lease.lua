@@ -101,10 +101,17 @@ local function let_go(lock_key, index, name, holder, outcome, at_least, hold)
   end
 end
 
--- A message has arrived: whatever the answer is, the beats need not wait for it.
+-- A message has arrived, and what it is for has begun or never will: the beats need not wait for it.
 local function arrived(awaited, published, progress, run, entry, scheduled)
   redis.call('ZREM', awaited, run)
   redis.call('HDEL', published, run)
   local begun = whole(redis.call('HGET', progress, 'b:' .. entry)) or 0
   redis.call('HSET', progress, 'b:' .. entry, int(math.max(begun, tonumber(scheduled))))
+end
+
+-- It did not begin, and its message comes again in a while: until then it may be lost, as before.
+local function put_off(awaited, published, run, wait)
+  local fields = split(redis.call('HGET', published, run), 5)
+  local deadline = fields and whole(fields[2])
+  if deadline then redis.call('ZADD', awaited, int(now + wait + deadline), run) end
 end
