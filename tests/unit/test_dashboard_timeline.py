@@ -120,6 +120,12 @@ def test_a_worker_that_died_and_the_run_that_followed_are_two_bars() -> None:
     assert [note.text for note in lane.summary][:2] == ["1 worker died", "1 run again"]
 
 
+def test_a_second_message_may_have_run_before_the_beat_says_that_it_sent_it() -> None:
+    (run,) = runs_of(newest_first([*ran("r", -60, -59), fact(-58, "published_again", by="beat")]))
+
+    assert (run.outcome, [told.kind for told in run.events]) == ("succeeded", ["published_again"])
+
+
 def test_a_run_begun_anew_without_a_word_had_a_worker_that_died() -> None:
     """Its message came again: nobody published it a second time."""
     (run,) = runs_of(newest_first([fact(-60, "started", by="a"), fact(-30, "started", by="b")]))

@@ -12,8 +12,7 @@ _ENDS_BODY: Final = frozenset({"succeeded", "failed", "retrying", "interrupted",
 _NEVER_BEGAN: Final = frozenset(
     {"skipped", "spent", "cancelled", "refused", "given up", "discarded"}
 )
-_AGAIN: Final = frozenset({"rerun", "published_again"})
-_OF_RUNS: Final = _ENDS_BODY | _NEVER_BEGAN | _AGAIN | {"published", "started"}
+_OF_RUNS: Final = _ENDS_BODY | _NEVER_BEGAN | {"published", "published_again", "started", "rerun"}
 
 QUEUED: Final = "queued"
 RUNNING: Final = "running"
@@ -146,8 +145,9 @@ def _add(gathered: _Gathered, fact: Fact) -> None:
         if fact.kind == "rerun":
             _close(bodies, fact.at_ms)
         gathered.events.append(Told(fact.at_ms, fact.kind, fact.by, fact.note))
-        outcome = QUEUED if fact.kind in _AGAIN else fact.kind
-        gathered.run = replace(run, outcome=outcome)
+        if fact.kind != "published_again":  # noted after the publish, so as above
+            outcome = QUEUED if fact.kind == "rerun" else fact.kind
+            gathered.run = replace(run, outcome=outcome)
 
 
 def _close(bodies: list[Body], at_ms: int) -> None:
