@@ -76,11 +76,13 @@
     reading = true;
     try {
       const answer = await fetch(window.location.href, { headers: { Accept: "text/html" } });
+      const text = await answer.text();
+      if (held) return; // somebody held it still while the answer was on its way
       if (answer.redirected) window.location.reload();
-      else if (answer.ok || answer.status === 503) show(await answer.text());
+      else if (answer.ok || answer.status === 503) show(text);
       if (answer.ok) say("Live");
     } catch {
-      say("No connection", "bad");
+      if (!held) say("No connection", "bad");
     } finally {
       reading = false;
       if (again && !held) {
