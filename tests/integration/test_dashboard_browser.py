@@ -25,13 +25,20 @@ from tests.integration.dashboard_story import Story
 from tests.integration.visitors import TOKEN
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Route
 
     from celery_singleton_beat.demo.server import EmbeddedServer
 
 WIDEST = "W" * 200
 TITLES = ["Timeline", "Entries", "Locks", "Tenants", "Statistics", "History", "Doctor"]
 ALL_PAGES = (*PAGES, "entry?name=prices", "entry?name=acme%3Anightly")
+
+TELL_WHEN_READ = """() => {
+  const text = Response.prototype.text;
+  Response.prototype.text = function () {
+    return text.call(this).then((found) => { window.wasRead = true; return found; });
+  };
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +170,28 @@ def test_a_page_that_is_held_still_stays_as_it_is(
     assert page.locator("#latest").inner_text() == before
     page.get_by_role("button", name="Hold still").click()
     expect(page.locator("#latest")).not_to_have_text(before, use_inner_text=True)
+
+
+def test_an_answer_on_its_way_does_not_move_a_page_that_is_held_still(
+    open_eyes: Callable[..., Eyes], story: Story
+) -> None:
+    eyes = open_eyes(story.app)
+    page = eyes.look()
+    expect(page.locator("#live-status")).to_have_text("Live")
+    on_their_way: list[Route] = []
+    page.route(page.url, lambda route: on_their_way.append(route))  # noqa: PLW0108  # it looks into it
+    with page.expect_request(page.url):
+        story.play(story.clock.now_ms + 20_000)
+    page.get_by_role("button", name="Hold still").click()
+    before = page.locator("#latest").inner_text()
+    page.evaluate(TELL_WHEN_READ)
+
+    for route in on_their_way:
+        route.continue_()
+    page.wait_for_function("() => window.wasRead")
+
+    assert page.locator("#live-status").inner_text() == "Held still"
+    assert page.locator("#latest").inner_text() == before
 
 
 def test_what_somebody_types_is_not_taken_away(
