@@ -335,10 +335,11 @@ class Ledger:
                     found[key] = LOST
         return found
 
-    def told(self, key: str) -> str:
-        """An occurrence and all that was done to its entry."""
-        one, _, span = self._due[key]
-        return "\n  ".join([f"{key} {span}", *map(repr, one.states)])
+    def told(self, key: str, history: Callable[[], Iterable[Fact]]) -> str:
+        """An occurrence, all that was done to its entry, and what the store noted of it."""
+        one, at_ms, span = self._due[key]
+        noted = [f for f in history() if (f.entry, f.scheduled_ms) == (one.name, at_ms)]
+        return "\n  ".join([f"{key} {span}", *map(repr, one.states), *map(repr, noted)])
 
     def strange(self, facts: list[dict[str, Any]]) -> list[str]:
         """Runs of what could not be claimed: stopped, changed or never due at that time."""

@@ -96,7 +96,7 @@ def test_changes_and_faults_lose_repeat_and_revive_nothing(
         },
     )
     assert tally.duplicates() == set()
-    assert [ledger.told(key) for key in lost(ledger, facts, history)] == []
+    assert [ledger.told(key, history) for key in lost(ledger, facts, history)] == []
     assert tally.lost(TICK.keys(from_ms, ended_ms)) == set()
     assert ledger.strange(deployment.witness.facts()) == []
 

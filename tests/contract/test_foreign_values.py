@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import redis
 
+from celery_singleton_beat.errors import StoreCorrupt
 from celery_singleton_beat.protocol.asked import Asked, Asking
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Settled
@@ -83,6 +84,20 @@ def test_a_foreign_value_where_a_run_is_awaited_keeps_no_settlement_waiting(
 
     assert it.settle_stored(claim, awaited=(awaited,)) is Settled.CONFIRMED
     assert it.store.busy(["r1", "r2"]) == [False, False]
+
+
+@pytest.mark.parametrize("name", ["awaited", "published", "progress"])
+def test_a_run_that_cannot_be_struck_from_what_is_awaited_takes_no_lock(
+    it: StoreUnderTest, client: Any, name: str
+) -> None:
+    """Its message is tried again; until then nobody else has to wait for it."""
+    put_foreign(client, name)
+    with pytest.raises(StoreCorrupt):
+        it.begin(it.attempt(entry="x", is_awaited=True))
+
+    assert not client.exists(f"{PREFIX}:lock:key", f"{PREFIX}:run:run")
+    client.delete(f"{PREFIX}:{name}")
+    assert it.begin(it.attempt("another", "h2")) is Begun.RUN
 
 
 def test_an_unreadable_record_where_a_run_is_awaited_keeps_no_settlement_waiting(

@@ -16,8 +16,12 @@ local function told(verdict, token, wait, starts, owner)
                        int(starts or 0), owner or ''})
 end
 
-local function answer(...)
+local function arrives()
   if ARGV[18] == '1' then arrived(KEYS[3], KEYS[4], KEYS[5], ARGV[13], ARGV[14], ARGV[15]) end
+end
+
+local function answer(...)
+  arrives()
   return told(...)
 end
 
@@ -91,9 +95,10 @@ end
 
 if lock and lock[1] == holder then
   if run and run[3] == holder and run[1] == 'open' then
+    arrives()
     extend(KEYS[9], KEYS[10], KEYS[2], name, run, lock, ttl, window, not_after)
     redis.call('ZADD', KEYS[7], 'XX', int(now + ttl + NOTICE), ARGV[13])
-    return answer('RUN', run[4], 0, run[7])
+    return told('RUN', run[4], 0, run[7])
   end
 elseif lock and not (run and run[3] == lock[1]) then
   if lock[3] > now then
@@ -106,6 +111,8 @@ elseif lock and not (run and run[3] == lock[1]) then
   if left > 0 then return later('WAIT', left) end
 end
 
+-- A value of another kind under these keys ends the script: before anything is taken.
+arrives()
 local starts = run and run[7] + 1 or 1
 local token = take(KEYS[9], KEYS[10], KEYS[2], name, attempt, holder, ARGV[12], ttl, window,
                    not_after, starts)
@@ -121,4 +128,4 @@ else
   redis.call('ZADD', KEYS[7], 'XX', int(now + ttl + NOTICE), ARGV[13])
 end
 note('started', name)
-return answer('RUN', token, 0, starts)
+return told('RUN', token, 0, starts)
