@@ -28,7 +28,9 @@ class StoredEntries(Claiming):
         self._taken = taken
 
     def known(self, names: Sequence[str]) -> dict[str, tuple[Entry, int]]:
-        """Read stored entries and their revisions; what is not there, stopped or not usable, not.
+        """Read stored entries and their revisions; what is not there, or not usable, not.
+
+        What is stopped is read as well: what was published of it is still to be run.
 
         Raises:
             StoreError: the store did not answer.
@@ -37,7 +39,7 @@ class StoredEntries(Claiming):
             return {}
         found = {}
         for name, kept in zip(names, self._store.kept(names), strict=True):
-            if kept is not None and kept.card.is_on:
+            if kept is not None:
                 try:
                     found[name] = entry_of(name, kept.card), kept.card.revision
                 except EntryError as error:

@@ -175,8 +175,11 @@ class MemoryTimetable(MemoryAsked):
     def cancel_queued(self, entry: str, revision: int, keep_ms: int) -> None:  # noqa: ARG002  for ever
         with self._guard:
             self._enter()
-            known = self._state.cancelled.get(entry, 0)
-            self._state.cancelled[entry] = max(known, revision)
+            state = self._state
+            state.cancelled[entry] = max(state.cancelled.get(entry, 0), revision)
+            for run in [one.run for one in state.published.values() if one.entry == entry]:
+                state.awaited.pop(run, None)
+                state.published.pop(run)
 
     def mark(self) -> int:
         with self._guard:

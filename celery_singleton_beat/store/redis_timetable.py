@@ -113,7 +113,8 @@ class RedisTimetable(Settlers):
 
     def cancel_queued(self, entry: str, revision: int, keep_ms: int) -> None:
         keys = self.keys
-        self._call("cancel", (keys.meta, keys.cancelled(entry)), (revision, keep_ms))
+        about = (keys.meta, keys.cancelled(entry), keys.awaited, keys.published)
+        self._call("cancel", about, (revision, keep_ms, entry))
 
     def mark(self) -> int:
         return int(self._call("mark", self.keys.timetable, ())[0])

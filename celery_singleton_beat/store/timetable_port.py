@@ -118,7 +118,10 @@ class TimetableStore(Protocol):
         """Give a tenant a quota of its own, or the default again."""
 
     def cancel_queued(self, entry: str, revision: int, keep_ms: int) -> None:
-        """Let nothing begin that was published by an earlier revision; remember it so long."""
+        """Let nothing begin that was published by an earlier revision; remember it so long.
+
+        Nothing of the entry that was published so far is published again either.
+        """
 
     def mark(self) -> int:
         """Give a number that is greater than every one before."""

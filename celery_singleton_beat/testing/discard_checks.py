@@ -163,7 +163,24 @@ def a_run_that_began_goes_on_though_its_entry_was_cancelled(it: StoreUnderTest) 
     equal(it.begin(replace(attempt, attempt=1, holder="h2")), Begun.RUN)
 
 
+def what_was_cancelled_is_awaited_no_more(it: StoreUnderTest) -> None:
+    deadlines_ms = {"x": 1000, "y": 2000}
+    it.plan(x=START_MS, y=START_MS)
+    for claim in it.claim().claims:
+        name = claim.entry
+        awaited = (Awaited(f"r-{name}", name, START_MS, deadlines_ms[name], 60_000),)
+        it.store.settle("a", [Settlement(name, claim.slot.fence, claim.slot, awaited)])
+
+    it.store.cancel_queued("x", 5, TTL_MS)
+
+    it.clock.advance(1000)
+    equal(int(it.claim().has_overdue), 0)
+    it.clock.advance(1000)
+    equal([one.run for one in it.store.recall(limit=5, hold_ms=1000)], ["r-y"])
+
+
 DISCARD_CHECKS = (
+    what_was_cancelled_is_awaited_no_more,
     what_an_earlier_revision_queued_is_cancelled,
     what_was_cancelled_is_not_let_go_by_an_older_word,
     a_run_that_began_goes_on_though_its_entry_was_cancelled,

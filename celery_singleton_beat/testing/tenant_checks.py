@@ -100,6 +100,17 @@ def an_entry_that_moves_counts_where_it_is(it: StoreUnderTest) -> None:
     equal(it.taken(), [])
 
 
+def nothing_is_remembered_of_a_tenant_that_had_nothing_in_between(it: StoreUnderTest) -> None:
+    it.store.pause_all("t", paused=True)
+    it.put("a", tenant="t")
+    it.store.pause_all("t", paused=False)
+    away = Put("a", "{}", "rule", START_MS, START_MS, "")
+
+    it.store.put([away, away._replace(tenant="t")], TWO)
+
+    equal(it.store.tenants(["t"]), [Tenant(1)])
+
+
 def who_loses_an_entry_is_looked_at_when_the_next_is_due(it: StoreUnderTest) -> None:
     """Moved or removed: its tenant's turn is that of what is left, and nothing is amiss."""
     for entry, at in (("a", 300), ("b", 500), ("c", 700), ("d", 900)):
@@ -235,6 +246,7 @@ TENANT_CHECKS = (
     a_tenant_has_no_entry_that_is_due_more_often_than_it_may,
     what_is_too_often_by_now_can_be_disabled_and_not_enabled_again,
     a_quota_of_its_own_stands_in_for_the_default,
+    nothing_is_remembered_of_a_tenant_that_had_nothing_in_between,
     an_entry_that_moves_counts_where_it_is,
     who_loses_an_entry_is_looked_at_when_the_next_is_due,
     an_entry_that_moves_to_a_paused_tenant_stops_and_goes_on,

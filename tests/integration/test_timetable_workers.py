@@ -91,6 +91,22 @@ def test_without_being_asked_nothing_that_is_queued_is_cancelled(shop: Shop, bea
     shop.ended("new")
 
 
+@pytest.mark.parametrize("stop", ["pause", "disable"])
+def test_what_was_queued_and_lost_before_a_stop_still_runs(
+    shop: Shop, beat: Beat, stop: str
+) -> None:
+    """S0-01: as it would have, had the broker not lost it."""
+    beat.put("old", start_deadline=1)
+    beat.until_queued(1)
+
+    getattr(beat.timetable, stop)("each")
+    shop.broker.delete("celery")
+    beat.until_told(happened.OccurrenceRecalled)
+    shop.worker()
+
+    shop.ended("old")
+
+
 def test_while_the_workers_are_away_nothing_piles_up(shop: Shop, beat: Beat) -> None:
     beat.put("one", overlap="skip")
     beat.until_queued(1)

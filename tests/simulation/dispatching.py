@@ -62,7 +62,7 @@ class Dispatching(Judge):
 
     def saw_adopt(
         self,
-        _who: str,
+        who: str,
         verdicts: list[Adopted],
         digest: str,
         adoptions: Sequence[Adoption],
@@ -77,7 +77,7 @@ class Dispatching(Judge):
                 entry, planned = adoption.entry, adoption.planned
                 if self.is_told:
                     name = self.names.occurrence(entry, planned.slot_ms)
-                    self.world.say(_who, f"plans {name}")
+                    self.world.say(who, f"plans {name}")
                 self._planned(digest, adoption)
                 has_ended = planned.slot_ms == ABSENT
                 (memory.ended.add if has_ended else memory.ended.discard)(entry)

@@ -60,7 +60,11 @@ def explore(rig: Rig, budget: Budget, most: int = 10_000_000) -> Found:
 
 
 class _Seen:
-    """The states that were come to: by which way, and with how much that could still go wrong."""
+    """The states that were come to: by which way, and with how much that could still go wrong.
+
+    Of a shape its hash of 64 bits is kept: among 300,000 states two have one by chance about
+    once in 400 million explorations.
+    """
 
     def __init__(self) -> None:
         self._budgets: dict[int, list[Budget]] = defaultdict(list)

@@ -81,7 +81,7 @@ class Running(Judge):
 
     def _one_yes(self) -> None:
         """At most one of those who ask whether they have a key is told yes."""
-        if len(self.bodies) < 2 or self.lenient_until_ms > self.world.now_ms:
+        if len(self.bodies) < 2 or self.is_lenient:
             return
         told: dict[str, str] = {}
         for _, attempt, lease in self.bodies:

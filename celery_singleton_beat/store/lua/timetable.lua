@@ -82,6 +82,7 @@ local function save_tenant(name)
   if unread[name] then redis.call('HSET', ASIDE, 'tenant ' .. name, unread[name]) end
   if tenant[1] == 0 and tenant[2] == 0 and tenant[6] == 0 then
     redis.call('HDEL', TENANTS, name)
+    for i = 3, 5 do tenant[i] = 0 end
   else
     for i = 1, 9 do texts[i] = int(tenant[i]) end
     redis.call('HSET', TENANTS, name, join(unpack(texts)))
