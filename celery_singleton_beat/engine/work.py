@@ -18,7 +18,7 @@ from celery_singleton_beat.protocol.claim import Claim, Queued, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.entry import Overlap, Timing
-from celery_singleton_beat.protocol.history import Told
+from celery_singleton_beat.protocol.history import LeftOut, Told
 from celery_singleton_beat.protocol.occurrence import Occurrence
 from celery_singleton_beat.protocol.plan import Plan, Reason, plan, resume_at
 from celery_singleton_beat.store.asked_port import AskedClaim
@@ -204,7 +204,7 @@ class Work(NamedTuple):
         ]
         for missed in self.plan.missed:
             by = missed.by_ms or ("" if missed.reason is Reason.LATE else missed.reason.value)
-            note = f"{missed.last_ms}|{by}|{missed.count}"
+            note = LeftOut(missed.last_ms, str(by), missed.count).to_note()
             told.append(Told("superseded", missed.first_ms, "", replica, note))
         if isinstance(trouble, happened.DispatchFailed):
             told.append(

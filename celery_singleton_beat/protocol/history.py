@@ -37,6 +37,7 @@ kind                   happened
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from celery_singleton_beat.protocol.run import (
@@ -53,6 +54,7 @@ from celery_singleton_beat.protocol.statistics import BUSY, DUPLICATE
 if TYPE_CHECKING:
     from celery_singleton_beat.protocol.lease import Held
 
+_NUMBER = re.compile(r"[0-9]{1,16}")
 _CLOSES = (
     Outcome.SKIPPED.value,
     Outcome.SPENT.value,
@@ -91,6 +93,30 @@ class Told(NamedTuple):
     run: str = ""
     by: str = ""
     note: str = ""
+
+
+class LeftOut(NamedTuple):
+    """What the note of ``superseded`` says; None is what a note does not say.
+
+    ``last_ms`` is the last that was left out. ``by`` is the time of the later one that
+    stands for them, or the reason, or nothing: they were too late.
+    """
+
+    last_ms: int | None
+    by: str = ""
+    many: int | None = None
+
+    def to_note(self) -> str:
+        return f"{self.last_ms}|{self.by}|{self.many}"
+
+    @classmethod
+    def from_note(cls, note: str) -> LeftOut:
+        last, by, many = (*note.split("|"), "", "")[:3]
+        return cls(_number(last), by, _number(many))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def of(attempt: Attempt, kind: str, now_ms: int, note: str = "") -> Fact:

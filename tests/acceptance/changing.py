@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from celery_singleton_beat import Entry, Timetable
+from celery_singleton_beat.protocol.history import LeftOut
 from celery_singleton_beat.protocol.jitter import offset_ms
 from tests.rig.witness import key_of
 
@@ -362,6 +363,6 @@ class Ledger:
 def _paused(history: Iterable[Fact]) -> Iterator[tuple[str, int, int]]:
     """What the store has noted as passed over for a pause: an entry, from when, until when."""
     for fact in history:
-        last, _, reason = fact.note.partition("|")
-        if fact.kind == "superseded" and reason == "paused":
-            yield fact.entry, fact.scheduled_ms, int(last)
+        left_out = LeftOut.from_note(fact.note)
+        if fact.kind == "superseded" and left_out.by == "paused":
+            yield fact.entry, fact.scheduled_ms, left_out.last_ms or 0

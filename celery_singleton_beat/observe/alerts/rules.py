@@ -14,7 +14,7 @@ from celery_singleton_beat.events import Event
 from celery_singleton_beat.observe.alerts.alert import Alert
 from celery_singleton_beat.observe.alerts.sight import Running, Sight
 from celery_singleton_beat.observe.alerts.thresholds import Thresholds
-from celery_singleton_beat.protocol.history import Fact
+from celery_singleton_beat.protocol.history import Fact, LeftOut
 from celery_singleton_beat.protocol.statistics import Counts
 
 LONG_RUN: Final = "long_run"
@@ -187,7 +187,7 @@ def _how_lost(fact: Fact) -> str | None:
             return "its workers died as often as it may be begun"
         case "discarded" if fact.note != "revoked":
             return f"its message was {fact.note}"
-        case "superseded" if fact.note.split("|")[1:2] == [""]:
+        case "superseded" if not LeftOut.from_note(fact.note).by:
             return "it was due too long ago when somebody looked"
         case "dropped":
             return "its entry is gone, or no replica knows it"

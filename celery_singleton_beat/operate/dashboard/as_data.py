@@ -10,7 +10,7 @@ from celery_singleton_beat.operate.dashboard.marks import Lane
 from celery_singleton_beat.operate.dashboard.runs import Run
 from celery_singleton_beat.operate.words import duration
 from celery_singleton_beat.protocol.about import About
-from celery_singleton_beat.protocol.history import Fact
+from celery_singleton_beat.protocol.history import Fact, LeftOut
 
 
 def now_of(pulse: Pulse) -> int:
@@ -23,9 +23,10 @@ def note_of(fact: Fact) -> str:
     if fact.kind in {"succeeded", "failed", "retrying", "interrupted"} and fact.note.isdigit():
         return f"after {duration(int(fact.note))}"
     if fact.kind == "superseded":
-        _, by, many = (*fact.note.split("|"), "", "")[:3]
+        left_out = LeftOut.from_note(fact.note)
+        by = left_out.by
         reason = "a later one stands for them" if by.isdigit() else by or "too late"
-        return f"{many} occurrences: {reason}" if many else reason
+        return f"{left_out.many} occurrences: {reason}" if left_out.many else reason
     if fact.kind == "started" and fact.run and fact.run in fact.note:
         return ""  # a key of its own says nothing
     return fact.note

@@ -16,6 +16,7 @@ from celery_singleton_beat.operate.doctor.finding import (
     warning,
 )
 from celery_singleton_beat.operate.words import duration
+from celery_singleton_beat.protocol.history import LeftOut
 
 if TYPE_CHECKING:
     from celery_singleton_beat.operate.doctor.facts import Facts
@@ -131,7 +132,7 @@ def _superseded(facts: Facts) -> Finding:
 
 def _stands(fact: Fact) -> bool:
     """Tell whether a later occurrence stands for what was left out, or there is a reason."""
-    return fact.note.split("|")[1:2] not in ([], [""])
+    return bool(LeftOut.from_note(fact.note).by)
 
 
 def _lateness(facts: Facts) -> Finding:
