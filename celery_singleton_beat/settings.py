@@ -139,7 +139,7 @@ class Settings:
     start_deadline_ms: int | None = setting(
         values.Seconds(),
         None,
-        "How long a published `SingletonTask` may wait to begin before it is published once more.",
+        "How long a published `SingletonTask` may wait to begin before it is published again.",
         unset="for ever",
     )
     lock_ttl_ms: int = setting(

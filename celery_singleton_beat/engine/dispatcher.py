@@ -190,7 +190,7 @@ class Dispatcher:
                 yield Work.of(claim, timing, answer.now_ms, resumed_ms=answer.resumed_ms)
 
     def _recall(self, now_ms: int, asked_ms: int) -> None:
-        """Publish once more what nobody began; each once, with the same id."""
+        """Publish once more what nobody began, with the same id."""
         overdue = self._store.recall(limit=self._pace.batch, hold_ms=self._pace.hold_ms)
         stored = self._stored.known([o.entry for o in overdue if o.entry not in self._timings])
         known = [o for o in overdue if o.entry in self._timings or o.entry in stored]
@@ -210,7 +210,7 @@ class Dispatcher:
                 self._events.emit(happened.OccurrenceRecalled(one.entry, one.scheduled_ms, one.run))
             elif delivery.sent is Sent.FAILED:
                 done.append(one.run)
-        self._store.dismiss(again, self._replica)
+        self._store.await_again(again, self._replica)
         self._store.dismiss(done)
 
     def _rerun(self, asked_ms: int) -> None:

@@ -153,7 +153,7 @@ What is not promised
     eviction, a flush, a restart without persistence) can repeat what it forgot.
     Slots that it forgot are planned anew from that moment on.
 -   A broker that loses messages loses runs; the slot has moved on by then. Only
-    where an entry has a start deadline, what nobody began is published once more
+    where an entry has a start deadline, what nobody began is published again
     (``awaited``).
 -   ``on_store_outage="run"`` gives up the promise for that run, and says so.
 -   Effects outside (an e-mail, a payment) are repeated by a run that died

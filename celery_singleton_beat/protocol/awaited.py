@@ -3,10 +3,11 @@
 A broker may lose a message without a word: Redis does, if a worker is killed
 between taking one from the queue and noting that it has it. Where an entry has
 a *start deadline*, the store keeps its published occurrences until their runs
-begin; one that is overdue is published again, once, with the same task id. What
-is put off (its key is held, the run before it may be alive) is awaited from when
-its message is to come again: the broker may lose it then as well. A
-``SingletonTask`` recognises the second message if the first turns up after all.
+begin; one that is overdue is published again with the same task id, and awaited
+for twice as long. What is put off (its key is held, the run before it may be
+alive) is awaited from when its message is to come again: the broker may lose it
+then as well. A ``SingletonTask`` recognises the second message if the first turns
+up after all.
 
                 publish              begin (put off: awaited on)
     (claimed) ----------> awaited -------------> (its run record says the rest)
@@ -15,7 +16,8 @@ its message is to come again: the broker may lose it then as well. A
                           v    |  that is a queue, not a loss
                          overdue
                           |
-                          +--> published again, and forgotten
+                          +--> published again, and awaited for twice as long
+                               (forgotten, if that is more than a day)
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from celery_singleton_beat.protocol.codec import ABSENT, join, split
+from celery_singleton_beat.protocol.entry import DAY_MS
 from celery_singleton_beat.protocol.occurrence import Occurrence
 
 
@@ -47,6 +50,11 @@ class Awaited(NamedTuple):
         previous = None if previous_ms == ABSENT else previous_ms
         return cls(run, entry, scheduled_ms, deadline_ms, window_ms, previous)
 
+    def again(self) -> Awaited | None:
+        """Wait anew once it was published again, for twice as long; not longer than a day."""
+        deadline_ms = 2 * self.deadline_ms
+        return self._replace(deadline_ms=deadline_ms) if deadline_ms <= DAY_MS else None
+
     def occurrence(self, now_ms: int) -> Occurrence:
         """The occurrence, to be published again now."""
         return Occurrence(
@@ -55,6 +63,7 @@ class Awaited(NamedTuple):
             previous_ms=self.previous_ms,
             not_after_ms=now_ms + self.window_ms,
             window_ms=self.window_ms,
+            is_awaited=self.again() is not None,
         )
 
 

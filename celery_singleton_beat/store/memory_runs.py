@@ -199,8 +199,7 @@ class MemoryRuns(MemoryObserved):
         """Note that a message has arrived, and that the beats need not wait for another."""
         state = self._state
         if attempt.is_awaited:
-            state.awaited.pop(attempt.run, None)
-            state.published.pop(attempt.run, None)
+            state.await_no_more(attempt.run)
             begun_ms = state.begun_ms.get(attempt.entry, 0)
             state.begun_ms[attempt.entry] = max(begun_ms, attempt.scheduled_ms)
 

@@ -99,26 +99,27 @@ class MemorySlots(MemorySettling):
                     state.awaited[run] = now_ms + one.deadline_ms
             return recalled
 
-    def dismiss(self, runs: Sequence[str], published_by: str = "") -> None:
+    def dismiss(self, runs: Sequence[str]) -> None:
         if not runs:
             return
         with self._guard:
-            now_ms = self._enter()
-            known = [self._state.published.get(run) for run in runs] if published_by else []
-            for one in filter(None, known):
-                self._note(
-                    Fact(
-                        now_ms,
-                        "published_again",
-                        one.entry,
-                        one.scheduled_ms,
-                        one.run,
-                        by=published_by,
-                    )
-                )
+            self._enter()
             for run in runs:
-                self._state.awaited.pop(run, None)
-                self._state.published.pop(run, None)
+                self._state.await_no_more(run)
+
+    def await_again(self, runs: Sequence[str], published_by: str) -> None:
+        if not runs:
+            return
+        with self._guard:
+            now_ms, state = self._enter(), self._state
+            for one in filter(None, [state.published.get(run) for run in runs]):
+                if longer := one.again():
+                    state.published[one.run] = longer
+                    state.awaited[one.run] = now_ms + longer.deadline_ms
+                else:
+                    state.await_no_more(one.run)
+                fact = Fact(now_ms, "published_again", one.entry, one.scheduled_ms, one.run)
+                self._note(fact._replace(by=published_by))
 
     def busy(self, runs: Sequence[str]) -> list[bool]:
         with self._guard:

@@ -87,6 +87,11 @@ class State:
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     counted: dict[str, int] = field(default_factory=dict)
 
+    def await_no_more(self, run: str) -> None:
+        """Wait no longer for a run to begin, if anybody does."""
+        self.awaited.pop(run, None)
+        self.published.pop(run, None)
+
 
 def first_due(scores: dict[str, int], now_ms: int, limit: int) -> list[str]:
     """Name the lowest scores up to now, in the order in which Redis would."""

@@ -178,8 +178,7 @@ class MemoryTimetable(MemoryAsked):
             state = self._state
             state.cancelled[entry] = max(state.cancelled.get(entry, 0), revision)
             for run in [one.run for one in state.published.values() if one.entry == entry]:
-                state.awaited.pop(run, None)
-                state.published.pop(run)
+                state.await_no_more(run)
 
     def mark(self) -> int:
         with self._guard:

@@ -180,8 +180,11 @@ class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, AlertStore, 
     def recall(self, *, limit: int, hold_ms: int) -> list[Awaited]:
         """Take overdue awaited occurrences, to publish them again; they are held meanwhile."""
 
-    def dismiss(self, runs: Sequence[str], published_by: str = "") -> None:
-        """Wait no longer for these runs to begin; with a name, they were published again by it."""
+    def dismiss(self, runs: Sequence[str]) -> None:
+        """Wait no longer for these runs to begin."""
+
+    def await_again(self, runs: Sequence[str], published_by: str) -> None:
+        """Note that these were published again; wait for each twice as long, a day at most."""
 
     def busy(self, runs: Sequence[str]) -> list[bool]:
         """Tell which runs are queued, run, or will be run again."""

@@ -25,6 +25,7 @@ _PARTS: Final = {
     "recall": ("prelude", "recall"),
     "busy": ("prelude", "busy"),
     "dismiss": ("prelude", "dismiss"),
+    "await_again": ("prelude", "await_again"),
     "slots": ("prelude", "slots"),
     "adopt": ("prelude", "adopt"),
     "leave": ("prelude", "leave"),

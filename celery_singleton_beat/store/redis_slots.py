@@ -80,11 +80,16 @@ class RedisSlots(Settlers):
         )
         return [Awaited.from_text(run, text) for run, text in pairs(found)]
 
-    def dismiss(self, runs: Sequence[str], published_by: str = "") -> None:
+    def dismiss(self, runs: Sequence[str]) -> None:
+        keys = self.keys
+        for batch in batches(runs):
+            self._call("dismiss", (keys.meta, keys.awaited, keys.published), batch)
+
+    def await_again(self, runs: Sequence[str], published_by: str) -> None:
         keys = self.keys
         for batch in batches(runs):
             names = (keys.meta, keys.awaited, keys.published, keys.history)
-            self._call("dismiss", names, (published_by, self._history, *batch))
+            self._call("await_again", names, (published_by, self._history, *batch))
 
     def busy(self, runs: Sequence[str]) -> list[bool]:
         keys = self.keys

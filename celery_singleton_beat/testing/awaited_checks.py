@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.claim import Settlement
+from celery_singleton_beat.protocol.entry import DAY_MS
 from celery_singleton_beat.protocol.run import NOTICE_MS, Begun, Outcome
 from celery_singleton_beat.testing.harness import START_MS, StoreUnderTest, equal
 
@@ -96,6 +97,57 @@ def what_was_dismissed_is_awaited_no_longer(it: StoreUnderTest) -> None:
     equal(it.store.recall(limit=5, hold_ms=1000), [])
 
 
+def what_was_published_again_is_awaited_for_twice_as_long(it: StoreUnderTest) -> None:
+    """What comes again may be lost as well."""
+    it.plan(x=START_MS, y=START_MS)
+    (one,) = _publish(it, 0)
+    it.clock.advance(_DEADLINE_MS)
+
+    it.store.await_again([one.run, "nobody"], "r1")
+    it.clock.advance(2 * _DEADLINE_MS - 1)
+    equal(int(it.claim("r1").has_overdue), 0)
+    it.clock.advance(1)
+
+    equal(it.store.recall(limit=5, hold_ms=1000), [one._replace(deadline_ms=2 * _DEADLINE_MS)])
+    it.store.await_again([one.run], "r1")
+    equal(_begin(it, 0), Begun.RUN)
+    it.clock.advance(4 * _DEADLINE_MS)
+    equal(it.store.recall(limit=5, hold_ms=1000), [])
+    equal(it.kinds(), ["published_again", "published_again", "started"])
+
+
+def what_was_published_again_is_awaited_for_a_day_at_most(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS)
+    claim = it.claim("r1").claims[0]
+    awaited = Awaited("run", "x", START_MS, DAY_MS // 2, 60_000)
+    it.store.settle("a", [Settlement("x", claim.slot.fence, claim.slot, (awaited,))])
+    it.clock.advance(DAY_MS)
+
+    it.store.await_again(["run"], "r1")
+    it.clock.advance(DAY_MS)
+    (again,) = it.store.recall(limit=5, hold_ms=1000)
+    equal(again.deadline_ms, DAY_MS)
+    it.store.await_again(["run"], "r1")
+
+    it.clock.advance(100 * DAY_MS)
+    equal(it.store.recall(limit=5, hold_ms=1000), [])
+    equal(it.kinds(), ["published_again", "published_again"])
+
+
+def what_began_meanwhile_is_not_awaited_again(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS)
+    (one,) = _publish(it, 0)
+    it.clock.advance(_DEADLINE_MS)
+    it.store.recall(limit=5, hold_ms=1000)
+
+    _begin(it, 0)
+    it.store.await_again([one.run], "r1")
+
+    it.clock.advance(2 * _DEADLINE_MS)
+    equal(it.store.recall(limit=5, hold_ms=1000), [])
+    equal(it.kinds(), ["started"])
+
+
 def a_settlement_that_lost_awaits_nothing(it: StoreUnderTest) -> None:
     it.plan(x=START_MS)
     claim = it.claim("r1").claims[0]
@@ -161,6 +213,9 @@ AWAITED_CHECKS = (
     the_last_of_its_entry_is_recalled_at_its_deadline_and_held,
     while_a_later_one_waits_too_it_is_a_queue_and_not_a_loss,
     what_was_dismissed_is_awaited_no_longer,
+    what_was_published_again_is_awaited_for_twice_as_long,
+    what_was_published_again_is_awaited_for_a_day_at_most,
+    what_began_meanwhile_is_not_awaited_again,
     what_ran_so_long_ago_that_it_is_forgotten_is_awaited_anew,
     what_began_before_a_later_one_was_published_is_not_lost,
     a_settlement_that_lost_awaits_nothing,

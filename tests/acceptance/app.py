@@ -51,7 +51,7 @@ def versioned(self: SingletonTask, version: int, seconds: float = 0.0) -> None:
     occurrence = Occurrence.from_header(self.request.get(HEADER))
     assert occurrence is not None
     claimed_ms = occurrence.not_after_ms - occurrence.window_ms
-    with seen(self, version=version, claimed_ms=claimed_ms, is_recalled=not occurrence.is_awaited):
+    with seen(self, version=version, claimed_ms=claimed_ms):
         if seconds:
             threading.Event().wait(seconds)
 

@@ -345,15 +345,17 @@ class Ledger:
     def strange(self, facts: list[dict[str, Any]]) -> list[str]:
         """Runs of what could not be claimed: stopped, changed or never due at that time."""
         found = []
+        recalled = {
+            key_of(told["entry"], told["scheduled_ms"])
+            for told in (fact["told"] for fact in facts if fact["kind"] == "OccurrenceRecalled")
+        }
         for fact in facts:
             if fact["kind"] != "begin" or "version" not in fact:
                 continue
             name, _, moment = fact["key"].rpartition("@")
             one, version, claimed_ms = self._known[name], fact["version"], fact["claimed_ms"]
-            is_explained = (
-                one.has_version(version, claimed_ms)
-                if fact["is_recalled"]
-                else one.explains(int(moment), version, claimed_ms)
+            is_explained = one.explains(int(moment), version, claimed_ms) or (
+                fact["key"] in recalled and one.has_version(version, claimed_ms)
             )
             if not is_explained:
                 found.append(f"{fact['key']} version {version} claimed {claimed_ms}: {one.states}")

@@ -74,7 +74,9 @@ def test_changes_and_faults_lose_repeat_and_revive_nothing(
     ended_ms = client.stop()
     history = partial(extension_of(app).store.history, FACTS)
     ledger = Ledger(client.known.values(), ended_ms)
+    ticks = TICK.keys(from_ms, ended_ms)
     with contextlib.suppress(TimeoutError):  # the ledger says better what is missing
+        facts.wait_ended(ticks)
         facts.wait_until(lambda facts: not lost(ledger, facts, history))
     for beat in storm.beats:
         beat.terminate()
@@ -97,7 +99,7 @@ def test_changes_and_faults_lose_repeat_and_revive_nothing(
     )
     assert tally.duplicates() == set()
     assert [ledger.told(key, history) for key in lost(ledger, facts, history)] == []
-    assert tally.lost(TICK.keys(from_ms, ended_ms)) == set()
+    assert tally.lost(ticks) == set()
     assert ledger.strange(deployment.witness.facts()) == []
 
 

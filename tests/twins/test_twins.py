@@ -126,10 +126,10 @@ class Twins(Machine):
 
     @rule(
         runs=st.lists(st.sampled_from(["run1", "run3"]), max_size=2, unique=True),
-        by=st.sampled_from(["", "r1"]),
+        verb=st.sampled_from(["dismiss", "await_again"]),
     )
-    def dismisses(self, runs: list[str], by: str) -> None:
-        self.both("dismiss", runs, by)
+    def dismisses(self, runs: list[str], verb: str) -> None:
+        self.both(verb, runs, *["r1"] * (verb == "await_again"))
 
     @rule(replica=replicas)
     def leaves(self, replica: str) -> None:

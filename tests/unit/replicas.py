@@ -17,6 +17,9 @@ from celery_singleton_beat.testing import FakeClock, RecordingPublisher
 PACE = Pace(hold_ms=5000, poll_ms=1000, replica_timeout_ms=15_000)
 
 
+_FLAKY = ("claim", "settle", "adopt", "slots", "leave", "recall", "dismiss", "await_again")
+
+
 class Flaky(MemoryStore):
     """A store that can be away, or lose the answer of one verb."""
 
@@ -28,7 +31,7 @@ class Flaky(MemoryStore):
 
     def __getattribute__(self, name: str) -> object:
         found = super().__getattribute__(name)
-        if name not in ("claim", "settle", "adopt", "slots", "leave", "recall", "dismiss"):
+        if name not in _FLAKY:
             return found
 
         def verb(*args: object, **kwargs: object) -> object:
