@@ -113,6 +113,7 @@ class Deployment:
             not broker.ready
             and not broker.out
             and not self._starting
+            and not self._owed()
             and self.rollout.is_at_rest
             and all(worker.is_at_rest for worker in broker.workers)
             and all(client.is_at_rest for client in self._clients)
@@ -190,8 +191,14 @@ class Deployment:
             if run not in excused:
                 self.promises.broke(f"{self.names.run(run)} was published and never run")
 
+    def _owed(self) -> set[str]:
+        """What the broker lost and the beats are to publish again, until it begins."""
+        promises = self.promises
+        return (self.broker.lost & promises.awaited) - promises.begun - promises.seen_to
+
     def _left(self) -> str:
-        return f"queued {len(self.broker.ready)}, out {len(self.broker.out)}"
+        lost = ", ".join(map(self.names.run, sorted(self._owed()))) or "none"
+        return f"queued {len(self.broker.ready)}, out {len(self.broker.out)}, lost {lost}"
 
 
 _HAPPENINGS: Final[tuple[Callable[[Deployment], None], ...]] = (

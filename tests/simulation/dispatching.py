@@ -87,6 +87,10 @@ class Dispatching(Judge):
         if done and fleet.governor == digest and self._are_in_place(of or {}):
             fleet.adopted = digest
 
+    def saw_dismiss(self, _who: str, _answer: None, runs: Sequence[str]) -> None:
+        """Expect no longer what nobody can publish again."""
+        self.awaited.difference_update(runs)
+
     def saw_leave(self, _who: str, _answer: None, replica: str) -> None:
         """Count one no longer that took leave."""
         self.memory.fleet.left(replica)
@@ -214,6 +218,7 @@ class Dispatching(Judge):
         """Judge where a slot was moved to."""
         entry, slot, memory = settlement.entry, settlement.slot, self.memory
         memory.claims[entry] = replace(seen, is_open=False)
+        self.awaited.update(one.run for one in settlement.awaited)
         if seen.timing is not None and slot.rule == seen.timing.rule:
             self._passed(seen, seen.timing, settlement)
         elif slot.slot_ms != seen.slot_ms:

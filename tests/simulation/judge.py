@@ -98,6 +98,8 @@ class Judge:
         self.bodies: list[tuple[Process, Attempt, Lease]] = []
         self.seen_to: set[str] = set()
         self.published: set[str] = set()
+        self.awaited: set[str] = set()
+        self.begun: set[str] = set()
 
     @property
     def is_lenient(self) -> bool:
@@ -122,6 +124,7 @@ class Judge:
     def forget(self, memory: Memory) -> None:
         """Know only what the store still knows. Fences go on growing all the same."""
         self.memory, self.has_forgotten = memory.copy(), True
+        self.awaited.clear()
         self._forget_fences()
 
     def step(self, by_ms: int) -> None:

@@ -33,6 +33,8 @@ class Running(Judge):
             )
         self._judge(self.memory.leases.begun(attempt, answer, closes=close_if_busy), who, run)
         self.top_fence = max(self.top_fence, answer.token)
+        if answer.verdict is Begun.RUN:
+            self.begun.add(attempt.run)
         if answer.verdict in _SEEN_TO or (answer.verdict is Begun.BUSY and close_if_busy):
             self.seen_to.add(attempt.run)
         del grace_ms

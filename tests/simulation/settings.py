@@ -90,6 +90,11 @@ class Setting:
         )
 
     @property
+    def has_deadline(self) -> bool:
+        """Whether what nobody begins is published again."""
+        return any(one.start_deadline_ms for one in self.timings.values())
+
+    @property
     def timings(self) -> Mapping[str, Timing]:
         """The timetable that was there first."""
         return self.versions[0]

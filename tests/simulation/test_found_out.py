@@ -10,8 +10,10 @@ import pytest
 
 from celery_singleton_beat.engine import adoption, lock, work
 from celery_singleton_beat.protocol import asked, claim, fleet, plan, stored
+from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.store import memory_asked, memory_slots, memory_timetable
+from celery_singleton_beat.store.memory_runs import MemoryRuns
 from tests.conftest import SHOWN
 from tests.simulation.choices import Choices
 from tests.simulation.shrink import live, shortest_story
@@ -105,6 +107,10 @@ def _none_of_a_backfill_but_the_first(*given: Any, **how: Any) -> Any:
 _a_lock_by_hand_is_never_lost = property(lambda _: False)
 
 
+def _nothing_is_published_again(_store: Any, **_limits: Any) -> list[Any]:
+    return []
+
+
 @pytest.mark.parametrize(
     ("part", "at", "wrong"),
     [
@@ -128,6 +134,7 @@ _a_lock_by_hand_is_never_lost = property(lambda _: False)
         ("has_asker", (memory_asked, "settle_asked"), _a_request_is_over_after_its_first),
         ("has_asker", (memory_asked, "settle_asked"), _a_request_that_lost_is_settled),
         ("has_asker", (work, "plan_asked"), _none_of_a_backfill_but_the_first),
+        ("has_deadline", (memory_slots.MemorySlots, "recall"), _nothing_is_published_again),
         ("has_hand", (lock.HandLease, "lost"), _a_lock_by_hand_is_never_lost),
     ],
     ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", ""),
@@ -185,3 +192,23 @@ def test_what_was_read_long_ago_puts_nothing_in_place(
     assert kept
     broken = live(Choices(seed))
     assert "before it was taken on" in broken, "this seed meets that no more: take another"
+
+
+@pytest.mark.parametrize(
+    ("seed", "at", "wrong"),
+    [
+        (9702, (Awaited, "again"), lambda _: None),
+        (4601, (MemoryRuns, "_comes_again"), lambda it, attempt, _: it._arrived(attempt)),  # noqa: SLF001
+    ],
+    ids=["published again", "put off"],
+)
+def test_what_is_lost_on_its_second_way_is_published_again(
+    seed: int, at: tuple[Any, str], wrong: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker may lose any message, that of what it has lost before as well."""
+    kept = not live(Choices(seed))
+
+    monkeypatch.setattr(*at, wrong)
+
+    assert kept
+    assert "lost " in live(Choices(seed)), "this seed meets that no more: take another"
