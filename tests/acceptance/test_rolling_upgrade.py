@@ -27,8 +27,9 @@ ROOT: Final = Path(__file__).parents[2]
 SECOND_MS: Final = 1000
 CONFIGURED: Final = (Every("kept", 500), Every("slow", 2 * SECOND_MS))
 STORED: Final = (Every("stored-earlier", SECOND_MS), Every("stored-here", SECOND_MS))
-# A machine that stands still for a second must not be taken for a fault: nothing is superseded.
-PATIENT: Final = {"singleton_beat_catch_up": "all"}
+# A machine that stands still for a second must not be taken for a fault: nothing is superseded. And
+# a worker that is slow to stop is killed: it may take a message along that Redis has given it.
+PATIENT: Final = {"singleton_beat_catch_up": "all", "singleton_beat_start_deadline": 10}
 
 PUT: Final = """
 import sys
