@@ -86,8 +86,7 @@ def test_replicas_and_workers_of_an_earlier_release_work_beside_these(
     Timetable(app).put(Entry("stored-here", "acceptance.work", 1, args=[0]))
     put_ms = deployment.now_ms()
     facts.wait_past(put_ms + 8 * SECOND_MS)
-    for proc in old:
-        proc.terminate()
+    show("rolling upgrade, ended with", {proc.name: proc.terminate() for proc in old})
     until_ms = deployment.now_ms() + 4 * SECOND_MS
     due = timetable.keys((*CONFIGURED, STORED[0]), from_ms, until_ms)
     due |= STORED[1].keys(put_ms + SECOND_MS, until_ms)
