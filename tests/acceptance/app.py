@@ -56,6 +56,19 @@ def versioned(self: SingletonTask, version: int, seconds: float = 0.0) -> None:
             threading.Event().wait(seconds)
 
 
+@app.task(name="acceptance.numbered", base=SingletonTask, lock_key="{number}")
+def numbered(number: int, seconds: float) -> None:
+    """Be seen under a number, which is the lock key too."""
+    plain(number, seconds)
+
+
+@app.task(name="acceptance.plain")
+def plain(number: int, seconds: float) -> None:
+    """Be seen under a number, as a task that nobody protects."""
+    with witness.body(f"call-{number}"):
+        threading.Event().wait(seconds)
+
+
 @contextlib.contextmanager
 def seen(task: SingletonTask, **more: object) -> Iterator[None]:
     """Show the witness a body, whose attempt is over when the store knows of its end."""

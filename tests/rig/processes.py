@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from celery_singleton_beat.demo.child import STOP_SECONDS, ChildProcess
 from tests.rig import witness as witnesses
@@ -28,6 +28,10 @@ PROC = pathlib.Path("/proc")
 
 # What a developer's shell may hold that would change what is tested.
 FOREIGN = ("SINGLETON_BEAT_", "CELERY_", "LD_PRELOAD", "CLOCK_SKEW_FILE")
+
+WARM_STOP_SECONDS: Final = 45.0
+"""How long a stop may take. A pool child waits up to 30 s for its last result to be read, and a
+main process that was stopped in a busy moment does not read it (docs/operations.md)."""
 
 Process = tuple[int, int]
 """Process id and birth: ids are used again, the pair is not."""
@@ -58,7 +62,7 @@ class Proc(ChildProcess):
         """SIGKILL to the whole group; returns when nobody of it is left."""
         self._end_group(super().kill)
 
-    def terminate(self, timeout_seconds: float = STOP_SECONDS) -> int:
+    def terminate(self, timeout_seconds: float = WARM_STOP_SECONDS) -> int:
         """The exit status, after SIGTERM to the process alone, as an init system sends it.
 
         After that time, and to what is left of the group then, SIGKILL.
