@@ -21,6 +21,7 @@ from celery_singleton_beat.store.redis_wire import Wire
 from tests.conftest import SHOWN
 from tests.integration.workers import Shop
 from tests.rig.absent import skip_or_fail
+from tests.rig.cluster import Cluster
 from tests.rig.proxy import TO_CLIENT, FaultProxy
 from tests.rig.replicated import Replicated
 
@@ -164,3 +165,47 @@ def test_a_failover_forgets_no_run_that_waited(
     assert both == (0 if replicas else RUNS)
     assert begin(later, "before", "second") is Begun.TWIN
     record_property(SHOWN, f"wait_replicas={replicas}: {both} of {RUNS} runs allowed twice")
+
+
+def test_a_failover_of_a_cluster_forgets_no_run_that_waited(
+    make_cluster: Callable[..., Cluster], record_property: Callable[[str, object], None]
+) -> None:
+    """The replica hears nothing more, runs are asked for in both ways, the primary dies."""
+    cluster, near = make_cluster(), Keys("shop").meta
+    plain, waiting = (store_of(cluster.url(), replicas, wait_ms=100) for replicas in (0, 1))
+    runs = [(store, f"{uuid.uuid4()}") for store in (plain, waiting) for _ in range(RUNS)]
+    begin(store_of(cluster.url()), "before")
+    primary = cluster.owner(near)
+    held_back = cluster.hold_back(primary)
+
+    first = [begin(store, run, "first") for store, run in runs]
+    primary.kill()
+    cluster.let_hear(held_back)
+    cluster.wait_failed_over(near, primary)
+    second = [begin(plain, run, "second") for _, run in runs]
+
+    both = [a is b is Begun.RUN for a, b in zip(first, second, strict=True)]
+    assert both == [True] * RUNS + [False] * RUNS
+    assert begin(plain, "before", "second") is Begun.TWIN
+    record_property(SHOWN, f"a cluster: {sum(both)} of {RUNS} runs allowed twice without waiting")
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("turn", range(4))
+def test_in_a_cluster_the_replica_that_answered_takes_over(
+    make_cluster: Callable[..., Cluster], turn: int
+) -> None:
+    """The other one is behind. A server says so of itself; it promises no more than to try."""
+    cluster, near = make_cluster(replicas=6), Keys("shop").meta
+    store, later = store_of(cluster.url()), store_of(cluster.url(), 0)
+    runs = [f"{turn}-{number}" for number in range(RUNS)]
+    primary = cluster.owner(near)
+    held_back = cluster.hold_back(primary, most=1)
+
+    first = [begin(store, run, "first") for run in runs]
+    primary.kill()
+    cluster.let_hear(held_back)
+    cluster.wait_failed_over(near, primary)
+    second = [begin(later, run, "second") for run in runs]
+
+    assert (set(first), set(second)) == ({Begun.RUN}, {Begun.TWIN})

@@ -57,12 +57,29 @@ class Cluster:
         port = max(set(said), key=said.count)
         return next(node for node in self.nodes if node.port == port)
 
-    def replica_of(self, primary: EmbeddedServer) -> EmbeddedServer:
-        """A replica of a primary."""
+    def replicas_of(self, primary: EmbeddedServer) -> list[EmbeddedServer]:
+        """All replicas of a primary."""
         name = primary.command("CLUSTER", "MYID")
-        lines = (line.split() for line in primary.command("CLUSTER", "NODES").splitlines())
-        port = next(_port(words) for words in lines if words[3] == name)
-        return next(node for node in self.nodes if node.port == port)
+        lines = [line.split() for line in primary.command("CLUSTER", "NODES").splitlines()]
+        ports = {_port(words) for words in lines if words[3] == name}
+        return [node for node in self.nodes if node.port in ports]
+
+    def hold_back(self, primary: EmbeddedServer, most: int | None = None) -> list[EmbeddedServer]:
+        """Let replicas of a primary (all, or so many) hear nothing more of it until `let_hear`.
+
+        It has no password, so theirs is refused. They keep what they have, and may take over.
+        """
+        replicas = self.replicas_of(primary)[:most]
+        for replica in replicas:
+            replica.command("CONFIG", "SET", "masterauth", "wrong")
+        primary.command("CLIENT", "KILL", "TYPE", "replica")
+        return replicas
+
+    @staticmethod
+    def let_hear(replicas: Sequence[EmbeddedServer]) -> None:
+        """Let replicas that were held back hear whoever is their primary."""
+        for replica in replicas:
+            replica.command("CONFIG", "SET", "masterauth", "")
 
     def begin_move(self, key: str) -> tuple[EmbeddedServer, EmbeddedServer]:
         """Announce that the slot of a key moves; tell from where and whereto. No key has moved."""
