@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from tests.rig.proxy import TO_CLIENT
 from tests.scenarios.servers import (
     Clustered,
+    ClusteredAwaited,
+    ClusteredBehind,
     OnRabbit,
     Plain,
     Secured,
@@ -275,6 +277,8 @@ SCENARIOS: Final = (
     _storm("Sentinel", Sentinel, is_kept=False),
     _storm("Sentinel, replicas awaited", SentinelAwaited),
     _storm("cluster", Clustered),
+    _storm("cluster, replicas behind", ClusteredBehind, is_kept=False),
+    _storm("cluster, replicas awaited", ClusteredAwaited),
     _storm("TLS and ACL", Secured),
     _storm("RabbitMQ", OnRabbit),
 )

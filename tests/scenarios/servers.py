@@ -29,6 +29,10 @@ PREFIX: Final = "acceptance"
 # Where `pytest -m servers` keeps what it downloaded.
 DOWNLOADED: Final = Path(__file__).parents[2] / ".pytest_cache" / "d" / "servers"
 BEHIND_S: Final = 1.0
+AWAITED: Final = {"singleton_beat_wait_replicas": 1, "singleton_beat_wait_timeout": 0.5}
+# In the slot of the store's keys; the one was written before its replicas were held back.
+SEEN: Final = f"seen:{{csb:{PREFIX}}}"
+UNSEEN: Final = f"unseen:{{csb:{PREFIX}}}"
 
 
 class Broker(Protocol):
@@ -274,13 +278,13 @@ class SentinelAwaited(Sentinel):
     peers = "The peers have no such setting: for them it is the same again."
 
     def conf(self) -> dict[str, Any]:
-        waits = {"singleton_beat_wait_replicas": 1, "singleton_beat_wait_timeout": 0.5}
-        return super().conf() | waits
+        return super().conf() | AWAITED
 
 
 class Clustered(Servers):
     """A cluster of six nodes; the one with the store is killed, and its replica takes over."""
 
+    replicas = 3
     peers = (
         "RedBeat has its keys in one slot, by a hash tag in their prefix, and is given a node that "
         "stays; celery-singleton knows no cluster, and has its locks on the broker."
@@ -299,13 +303,46 @@ class Clustered(Servers):
         }
 
     def strike(self) -> None:
-        self._struck = self._cluster.owner(f"{{csb:{PREFIX}}}:meta")
+        self._struck = self._cluster.owner(SEEN)
         self._struck.kill()
 
     def mend(self) -> None:
-        self._cluster.wait_failed_over(f"{{csb:{PREFIX}}}:meta", self._struck)
+        self._promoted = self._cluster.wait_failed_over(SEEN, self._struck)
         self._struck.restart()
 
     def _start_store(self) -> None:
-        self._cluster = Cluster(find_server_binary())
+        self._cluster = Cluster(find_server_binary(), replicas=self.replicas)
         self._stack.callback(self._cluster.stop)
+
+
+class ClusteredBehind(Clustered):
+    """Nine nodes. The one with the store is killed when its two replicas heard nothing for 1 s."""
+
+    replicas = 6
+    peers = "The peers use it as they do the other one."
+
+    def strike(self) -> None:
+        self._struck = self._cluster.owner(SEEN)
+        held = self._cluster.hold_back(self._struck)
+        self._struck.command("SET", UNSEEN, "written when no replica heard it")
+        threading.Event().wait(BEHIND_S)
+        self._struck.kill()
+        self._cluster.let_hear(held)
+
+    def mend(self) -> None:
+        super().mend()
+        # Or the row would tell of a failover that forgot nothing, or all.
+        assert [self._promoted.command("EXISTS", key) for key in (SEEN, UNSEEN)] == ["1", "0"]
+
+    def _start_store(self) -> None:
+        super()._start_store()
+        self._cluster.owner(SEEN).command("SET", SEEN, "written when all heard it")
+
+
+class ClusteredAwaited(ClusteredBehind):
+    """The same, with `singleton_beat_wait_replicas = 1`."""
+
+    peers = SentinelAwaited.peers
+
+    def conf(self) -> dict[str, Any]:
+        return super().conf() | AWAITED
