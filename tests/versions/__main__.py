@@ -34,8 +34,8 @@ TESTS: Final = (
     "tests/integration/test_worker_discards.py",
 )
 TOOLS: Final = (
-    *("pytest", "pytest-celery", "pytest-randomly", "pytest-timeout", "hypothesis"),
-    *("setuptools", "python-dateutil"),
+    *("pytest", "pytest-celery", "pytest-randomly", "pytest-timeout", "pytest-xdist"),
+    *("hypothesis", "setuptools", "python-dateutil"),
 )
 LONGEST_S: Final = 3600
 SLOW: Final = ("-o", "timeout=600")
