@@ -70,6 +70,9 @@ def _outcome(state: str | None, retval: Any) -> Outcome:
 def finish_run(task: SingletonTask, run: RunInHand, outcome: Outcome) -> None:
     """Tell the store how an attempt ended; if it is away, the heartbeat will."""
     guard, events, attempt = run.extension.guard, run.extension.events, run.attempt
+    if run.lease is not None:
+        # A body may go on after a retry, and a thread of its after its end.
+        run.lease.end()
     recorded = guard.finish(
         attempt, run.heartbeat.board, run.index, outcome, wait_ms=run.retry_wait_ms or 0
     )

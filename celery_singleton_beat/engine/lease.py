@@ -21,6 +21,7 @@ class Lease:
         self.key = key
         self._board = board
         self._index = index
+        self._is_over = False
 
     @property
     def token(self) -> int:
@@ -30,7 +31,11 @@ class Lease:
     @property
     def lost(self) -> bool:
         """Whether the key may be another run's by now, judged without asking anybody."""
-        return not self._board.is_trusted(self._index)
+        return self._is_over or not self._board.is_trusted(self._index)
+
+    def end(self) -> None:
+        """Believe in it no more: the store is about to be told that this attempt is over."""
+        self._is_over = True
 
     def check(self) -> None:
         """Go on only while the lease is held.

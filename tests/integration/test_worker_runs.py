@@ -252,6 +252,27 @@ def test_a_retry_that_does_not_leave_the_body_is_not_taken_for_its_end(shop: Sho
     assert {body["run"] for body in shop.bodies("going on")} == {run.id}
 
 
+def test_a_body_that_goes_on_after_its_retry_is_told_that_its_lease_is_over(shop: Shop) -> None:
+    """S4-06: another run has its key by then, and at most one of them is told yes."""
+    shop.worker()
+    first = (("tell", None), ("retry and go on", 60), ("gate", "g"), ("tell", None))
+    shop.send("early", "shared", *first)
+    shop.told("self", "shared")
+    shop.wait_free("early:shared")
+
+    shop.send("early", "shared", ("gate", "h"), ("tell", None))
+    shop.began("shared", 2)
+    shop.let("g")
+    shop.told("self", "shared", 2)
+    shop.let("h")
+    shop.told("self", "shared", 3)
+
+    told = [fact for fact in shop.witness.facts() if fact["kind"] == "self"]
+    told.sort(key=lambda fact: fact["at_ns"])
+    assert [fact["lost"] for fact in told] == [False, True, False]
+    assert told[0]["token"] == told[1]["token"] < told[2]["token"]
+
+
 def test_a_retry_beyond_the_allowed_ones_is_an_end(shop: Shop) -> None:
     """S0-20: the run failed; a second publish is dropped and its key is free."""
     worker = shop.worker()

@@ -129,7 +129,8 @@ def tell_itself(task: Any, key: str, _: None) -> None:
     headers = sorted(task.request.headers or {})
     on_board = bool((task.request.properties or {}).get(FIELD))
     told = {"lease": lease and lease.key, "headers": headers, "on_board": on_board}
-    fact("self", key=key, occurrence=occurrence, **told)
+    trust = {"token": lease and lease.token, "lost": lease and lease.lost}
+    fact("self", key=key, occurrence=occurrence, **told, **trust)
 
 
 def retry_until(task: Any, _key: str, retries: int) -> None:
@@ -138,10 +139,10 @@ def retry_until(task: Any, _key: str, retries: int) -> None:
         raise task.retry(countdown=0.3)
 
 
-def retry_and_go_on(task: Any, _key: str, _: None) -> None:
-    """Ask for one retry without leaving the body."""
+def retry_and_go_on(task: Any, _key: str, seconds: float | None) -> None:
+    """Ask for one retry, in so many seconds, without leaving the body."""
     if task.request.retries == 0:
-        task.retry(countdown=0.3, throw=False)
+        task.retry(countdown=seconds or 0.3, throw=False)
 
 
 def retry_in(task: Any, _key: str, seconds: float) -> None:
