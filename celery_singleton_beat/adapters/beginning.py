@@ -86,15 +86,15 @@ def _act_on(task: SingletonTask, run: RunInHand, answer: BeginAnswer, *, closes:
             _give_up(task, run)
         case Begun.TWIN | Begun.WAIT:
             wait_ms = min(max(answer.wait_ms, 0) + 100, _LONGEST_DELAY_MS)
-            postpone(task, run, answer.verdict.value.lower(), wait_ms)
+            postpone(task, run, answer.verdict.value.lower(), wait_ms, answer.now_ms)
         case Begun.BUSY:
-            _give_way(task, run, answer.owner, closes=closes)
+            _give_way(task, run, answer, closes=closes)
 
 
-def _give_way(task: SingletonTask, run: RunInHand, owner: str, *, closes: bool) -> None:
-    options = task.singleton_options
+def _give_way(task: SingletonTask, run: RunInHand, answer: BeginAnswer, *, closes: bool) -> None:
+    options, owner = task.singleton_options, answer.owner
     if not closes:
-        postpone(task, run, "locked", options.lock_retry_delay_ms)
+        postpone(task, run, "locked", options.lock_retry_delay_ms, answer.now_ms)
     if options.on_locked == "raise":
         msg = f"lock key {run.attempt.key!r} is held by {owner}"
         raise Locked(msg)

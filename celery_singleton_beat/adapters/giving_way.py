@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from celery.app.task import Context
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _BROKER_DELAY_S: Final = 2
+_BRIEFLY_S: Final = 1.0
 _LONGEST_DELAY_MS: Final = 1_800_000
 _TRIES: Final = "singleton_lock_tries"
 
@@ -84,12 +86,19 @@ def _followers(chain: Any) -> Iterator[Context]:
             members.append(member["kwargs"]["body"])
 
 
-def postpone(task: Task, run: RunInHand, reason: str, delay_ms: int) -> None:
-    """Queue the message again; it keeps its id, chain, callbacks and retries."""
+def postpone(task: Task, run: RunInHand, reason: str, delay_ms: int, now_ms: int) -> None:
+    """Queue the message again; it keeps its id, chain, callbacks and retries.
+
+    It waits from ``now_ms`` on, the store's time: this host's clock may be wrong, and
+    the worker that gets it next would wait by that.
+    """
     attempt, delay_ms = run.attempt, min(delay_ms, _longest_delay_ms(task))
+    if _is_due_here(now_ms + delay_ms):
+        time.sleep(min(delay_ms / 1000, _BRIEFLY_S))
+    due_at = datetime.fromtimestamp((now_ms + delay_ms) / 1000, timezone.utc)
     while True:
         try:
-            _queue_again(task, reason, delay_ms)
+            _queue_again(task, reason, eta=due_at)
             break
         except (OperationalError, OSError):
             # This message may be all that is left of its run: it is not let go for a lost line.
@@ -100,6 +109,11 @@ def postpone(task: Task, run: RunInHand, reason: str, delay_ms: int) -> None:
     raise GaveWay(reason, event)
 
 
+def _is_due_here(moment_ms: int) -> bool:
+    """Tell whether this host's clock is so far ahead that Celery would not wait here at all."""
+    return time.time() * 1000 >= moment_ms
+
+
 def _longest_delay_ms(task: Task) -> int:
     """Tell how long a message may wait: half of what a broker waits before it sends a copy."""
     transport = task.app.conf.broker_transport_options or {}
@@ -107,13 +121,13 @@ def _longest_delay_ms(task: Task) -> int:
     return int(timeout_s * 500) if timeout_s else _LONGEST_DELAY_MS
 
 
-def _queue_again(task: Task, reason: str, delay_ms: int) -> None:
+def _queue_again(task: Task, reason: str, **when: Any) -> None:
     request = task.request
     headers = dict(request.headers or {})
     if reason == "locked":
         headers[_TRIES] = _tries(task) + 1
     signature = task.signature_from_request(
-        request, countdown=delay_ms / 1000, retries=request.retries, headers=headers
+        request, **when, retries=request.retries, headers=headers
     )
     signature.apply_async(add_to_parent=False)
 
@@ -144,7 +158,7 @@ def goes_on_without(task: Task, run: RunInHand, error: StoreError, delay_ms: int
         case _:
             run.heartbeat.board.mark(run.index, Stage.POSTPONED)
             try:
-                _queue_again(task, "store away", delay_ms)
+                _queue_again(task, "store away", countdown=delay_ms / 1000)
             except Exception:  # noqa: BLE001  # whatever the broker's library raises
                 return False
             # It may have begun all the same: then the key is freed for the message in the queue.

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from celery.canvas import Signature
 
     from tests.integration.workers import Shop
+    from tests.rig.skew import ClockSkew
+
+HOUR_MS = 3_600_000
 
 
 def call(shop: Shop, task: str, key: str, *steps: tuple[str, Any]) -> Signature:
@@ -121,6 +124,27 @@ def test_retry_on_locked_queues_the_run_until_it_runs(shop: Shop) -> None:
     assert shop.ended("linked").started("linked") == 1
     assert shop.ended("next").started("next") == 1
     assert shop.ended("busy").overlapping("busy") == 0
+
+
+def test_a_worker_whose_clock_is_wrong_delays_no_run_that_it_queues_again(
+    shop: Shop, make_skew: Callable[[int], ClockSkew]
+) -> None:
+    """S0-38: it is an hour ahead, finds the key held, and another worker gets the message next."""
+    shop.worker(concurrency=1)
+    shop.send("again", "busy", ("gate", "g"))
+    shop.began("busy")
+    run = shop.send("again", "busy", queue="other")
+    shop.send("early", "elsewhere", ("gate", "h"), queue="other")
+    # It is in the second body when the first message is in the queue again.
+    wrong = shop.worker("solo", 1, "-Q", "other", skew=make_skew(HOUR_MS))
+    wrong.wait_for(f"Run re-queued.*run='{run.id}'", ENOUGH)
+    shop.began("elsewhere")
+
+    shop.let("g")
+    shop.worker("prefork", 1, "-Q", "other")
+
+    assert run.get(timeout=ENOUGH)["run"] == run.id
+    shop.let("h")
 
 
 def test_lock_retries_bound_how_often_a_run_is_queued_again(shop: Shop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tests.rig.proxy import FaultProxy
 
 AWAY = "store away: the store at"
+FAR_OFF = datetime(2200, 1, 1, tzinfo=timezone.utc)
 
 
 @pytest.fixture
@@ -283,7 +285,7 @@ def test_a_message_that_cannot_be_queued_again_is_not_let_go(
     """S0-37: the broker is away just when a twin gives way; the twin may be all there is."""
     app = Celery("lonely", broker="memory://", set_as_current=False)
     app.conf.singleton_beat_redis_url = "memory://"
-    sent: list[float] = []
+    sent: list[datetime] = []
     waits: list[float] = []
 
     @app.task(base=SingletonTask, shared=False, name="lonely.task")
@@ -295,8 +297,8 @@ def test_a_message_that_cannot_be_queued_again_is_not_let_go(
             if len(waits) < 3:
                 raise OperationalError
 
-    def signature(*_: Any, countdown: float, **__: Any) -> Message:
-        sent.append(countdown)
+    def signature(*_: Any, eta: datetime, **__: Any) -> Message:
+        sent.append(eta)
         return Message()
 
     task = app.tasks["lonely.task"]
@@ -306,6 +308,6 @@ def test_a_message_that_cannot_be_queued_again_is_not_let_go(
     run = RunInHand(attempt, extension, extension.heartbeat, 0, is_own=False)
 
     with pytest.raises(Ignore):
-        giving_way.postpone(task, run, "twin", 100)
+        giving_way.postpone(task, run, "twin", 1000, int(FAR_OFF.timestamp()) * 1000 - 1000)
 
-    assert (sent, waits) == ([0.1] * 4, [2] * 3)
+    assert (sent, waits) == ([FAR_OFF] * 4, [2] * 3)

@@ -17,7 +17,7 @@ from celery_singleton_beat.store.keys import Keys
 from celery_singleton_beat.store.redis_store import RedisStore
 from celery_singleton_beat.store.redis_wire import Wire
 from tests.integration.worker_app import VARIABLE
-from tests.rig.processes import CeleryRig, Proc, Processes
+from tests.rig.processes import CeleryRig, Circumstances, Proc, Processes
 
 if TYPE_CHECKING:
     import pathlib
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from celery.result import AsyncResult
 
     from celery_singleton_beat.demo.server import EmbeddedServer
+    from tests.rig.skew import ClockSkew
     from tests.rig.witness import Tally
 
 MODULE = "tests.integration.worker_app"
@@ -91,11 +92,19 @@ class Shop:
         self.broker = redis.Redis.from_url(server.url(0), decode_responses=True)
 
     def worker(
-        self, pool: str = "prefork", concurrency: int = 2, *arguments: str, **conf: Any
+        self,
+        pool: str = "prefork",
+        concurrency: int = 2,
+        *arguments: str,
+        skew: ClockSkew | None = None,
+        **conf: Any,
     ) -> Proc:
-        """A worker that is ready; ``conf`` is added to the application's."""
+        """A worker that is ready; ``conf`` is added to the application's, ``skew`` is its clock."""
+        where: Circumstances = {"env": self._env(conf)}
+        if skew is not None:
+            where["skew"] = skew
         return self._rig.worker(
-            "--pool", pool, *QUIET, *arguments, concurrency=concurrency, env=self._env(conf)
+            "--pool", pool, *QUIET, *arguments, concurrency=concurrency, **where
         )
 
     def run(self, *arguments: str, name: str, **conf: Any) -> Proc:
