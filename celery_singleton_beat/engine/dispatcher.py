@@ -229,7 +229,7 @@ class Dispatcher:
             else:
                 break
         self._store.rerun(done, self._replica)
-        self._store.rerun(hopeless)
+        self._store.give_up(hopeless)
 
     def _wait_ms(self, answer: ClaimAnswer, asked_ms: int, next_ms: int | None) -> int:
         """Tell how long to wait: until what is due next, and never longer than a poll."""

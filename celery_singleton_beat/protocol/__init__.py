@@ -93,7 +93,8 @@ Late messages
 Runs whose worker died
     What a broker brings back begins again, once its lease and notice are over. A
     task may ask for more: then the store keeps its message while the run is open,
-    and any replica that finds the run over publishes it again, with the same id.
+    and any replica that finds the run over publishes it again, with the same id,
+    until it begins or its window is nearly over (``kept_message``).
     A retry that was recorded and never came is made up for by the attempt that
     asked for it. ``max_starts`` bounds how often a message may kill its worker.
 

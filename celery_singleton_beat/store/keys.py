@@ -12,8 +12,8 @@ key               type     holds
 ``aside``         hash     entry -> a record that could not be read
 ``awaited``       zset     run -> when it should have begun (ms)
 ``published``     hash     run -> its occurrence, while it is awaited
-``crashable``     zset     run -> when its worker counts as dead (ms)
-``messages``      hash     run -> its message, to be published again then
+``crashable``     zset     run -> when its worker, or its message, counts as lost (ms)
+``messages``      hash     run -> its message, to be published again then; its deadlines
 ``history``       stream   facts, the last ones
 ``history:of:e:E`` stream  the last facts of entry E
 ``history:counts:S`` hash  what is counted of subject S: of all ("") or of e:E or k:KEY

@@ -14,6 +14,7 @@ from celery_singleton_beat.protocol.history import (
     of_finish,
     of_renew,
 )
+from celery_singleton_beat.protocol.kept_message import KeptMessage
 from celery_singleton_beat.protocol.lease import Held, begin, discard, finish, left_ms, renew
 from celery_singleton_beat.protocol.run import (
     GRACE_MS,
@@ -50,6 +51,7 @@ class MemoryRuns(MemoryObserved):
             wait_ms = grace_left_ms(state.epoch, now_ms=now_ms, grace_ms=grace_ms)
             if wait_ms:
                 self._comes_again(attempt, now_ms + wait_ms)
+                self._kept_comes_again(attempt, now_ms + wait_ms, Begun.WAIT)
                 return BeginAnswer(Begun.WAIT, now_ms, wait_ms=wait_ms)
             before, token = self._held(attempt, now_ms), self._next_fence(now_ms)
             held, verdict = begin(
@@ -64,11 +66,11 @@ class MemoryRuns(MemoryObserved):
             if (figure := figure_of_begin(before, attempt, verdict)) is not None:
                 self._grow(now_ms, attempt.entry, attempt.key, [(figure, 1)])
             run, lock = held.run, held.lock
-            if run and run.state is State.DONE:
+            if verdict is Begun.REFUSED or (run and run.state is State.DONE):
                 self._drop_message(attempt.run)
             if verdict is Begun.RUN and run:
                 if attempt.message and run.token == token:
-                    state.messages[attempt.run] = attempt.message
+                    state.messages[attempt.run] = KeptMessage.of(attempt)
                     state.crashable[attempt.run] = 0
                 self._put_off(attempt.run, run.deadline_ms + NOTICE_MS)
                 self._arrived(attempt)
@@ -82,6 +84,7 @@ class MemoryRuns(MemoryObserved):
                 wait_ms, owner = max(lock.deadline_ms - now_ms, 0), lock.owner
             if verdict in _FOR_LATER and not (run and run.state is State.DONE):
                 self._comes_again(attempt, now_ms + wait_ms)
+                self._kept_comes_again(attempt, now_ms + wait_ms, verdict)
             else:
                 self._arrived(attempt)
             return BeginAnswer(verdict, now_ms, wait_ms=wait_ms, owner=owner)
@@ -155,20 +158,33 @@ class MemoryRuns(MemoryObserved):
             now_ms, state, crashed = self._enter(), self._state, []
             for run in first_due(state.crashable, now_ms, limit):
                 state.crashable[run] = now_ms + hold_ms
-                crashed.append(Crashed(run, state.messages[run], now_ms + hold_ms))
+                kept = state.messages[run]
+                crashed.append(Crashed(run, kept.text, now_ms + hold_ms, kept.deadline_ms))
             return crashed
 
     def rerun(self, crashed: Sequence[Crashed], by: str = "") -> None:
         if not crashed:
             return
         with self._guard:
-            now_ms = self._enter()
+            now_ms, state = self._enter(), self._state
             for one in crashed:
-                until_ms = self._state.crashable.get(one.run)
-                if until_ms == one.until_ms:
+                kept = state.messages.get(one.run)
+                if kept is None:
+                    continue
+                if state.crashable[one.run] == one.until_ms:
+                    self._await_rerun(one.run, kept, now_ms)
+                # It may have begun since; but a repeat tells nothing.
+                if by and kept.deadline_ms <= one.deadline_ms:
+                    self._note(Fact(now_ms, "rerun", run=one.run, by=by))
+
+    def give_up(self, crashed: Sequence[Crashed]) -> None:
+        if not crashed:
+            return
+        with self._guard:
+            self._enter()
+            for one in crashed:
+                if self._state.crashable.get(one.run) == one.until_ms:
                     self._drop_message(one.run)
-                if until_ms is not None:
-                    self._note(Fact(now_ms, "rerun", run=one.run, by=by) if by else None)
 
     def lock_names(self, limit: int) -> list[str]:
         with self._guard:
@@ -208,6 +224,24 @@ class MemoryRuns(MemoryObserved):
         state = self._state
         if attempt.is_awaited and attempt.run in state.published:
             state.awaited[attempt.run] = from_ms + state.published[attempt.run].deadline_ms
+
+    def _kept_comes_again(self, attempt: Attempt, from_ms: int, verdict: Begun) -> None:
+        """Note that the message of a run that is to begin again was put off: it is in hand.
+
+        A twin's lease, or the retry that it waits for, says when its message is needed.
+        """
+        kept = self._state.messages.get(attempt.run)
+        if attempt.message and kept is not None and verdict is not Begun.TWIN:
+            self._put_off(attempt.run, from_ms + kept.deadline_ms)
+
+    def _await_rerun(self, run: str, kept: KeptMessage, now_ms: int) -> None:
+        """Wait for a run to begin again; what was published again may be lost as well."""
+        longer = kept.again()
+        if longer is None:
+            self._drop_message(run)
+        else:
+            self._state.messages[run] = longer
+            self._state.crashable[run] = now_ms + kept.deadline_ms
 
     def _put_off(self, run: str, until_ms: int) -> None:
         if run in self._state.crashable:

@@ -16,6 +16,7 @@ from celery_singleton_beat.protocol.duty import Duty
 from celery_singleton_beat.protocol.epoch import Epoch, recognise
 from celery_singleton_beat.protocol.fleet import Fleet
 from celery_singleton_beat.protocol.history import Fact
+from celery_singleton_beat.protocol.kept_message import KeptMessage
 from celery_singleton_beat.protocol.run import Lock, Run, Spent
 from celery_singleton_beat.protocol.stored import Card
 from celery_singleton_beat.protocol.tenant import Tenant
@@ -60,7 +61,7 @@ class State:
     cancelled: dict[str, int] = field(default_factory=dict)
     spent: dict[str, Spent] = field(default_factory=dict)
     crashable: dict[str, int] = field(default_factory=dict)
-    messages: dict[str, str] = field(default_factory=dict)
+    messages: dict[str, KeptMessage] = field(default_factory=dict)
     cards: dict[str, Card] = field(default_factory=dict)
     stored: dict[str, Slot] = field(default_factory=dict)
     tenants: dict[str, Tenant] = field(default_factory=dict)

@@ -146,11 +146,15 @@ class Ending:
 
 
 class Crashed(NamedTuple):
-    """A run whose worker died, its message, and until when nobody else publishes it."""
+    """A run whose worker died, its message, and until when nobody else publishes it.
+
+    Once it is published, the run is to begin within ``deadline_ms``.
+    """
 
     run: str
     message: str
     until_ms: int
+    deadline_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +233,14 @@ class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, AlertStore, 
         """Take runs whose worker died, to publish their messages again; held meanwhile."""
 
     def rerun(self, crashed: Sequence[Crashed], by: str = "") -> None:
-        """Keep these messages no longer; with a name, they were published again by it."""
+        """Note who published these again; without a name it is not known whether they were.
+
+        Either may be lost: unless its run begins within its deadline, it is reclaimed
+        once more, and then has twice as long; up to half its window, a day at most.
+        """
+
+    def give_up(self, crashed: Sequence[Crashed]) -> None:
+        """Keep these messages no longer: they cannot be published."""
 
     def lock_names(self, limit: int) -> list[str]:
         """Name keys that are locked, those whose leases end last first."""

@@ -71,15 +71,21 @@ class RedisRuns(RedisScripts):
     def reclaim(self, *, limit: int, hold_ms: int) -> list[Crashed]:
         keys = self.keys
         found = self._call("reclaim", (keys.meta, keys.crashable, keys.messages), (limit, hold_ms))
-        thirds = zip(found[::3], found[1::3], found[2::3], strict=True)
-        return [Crashed(run, message, int(until_ms)) for run, message, until_ms in thirds]
+        fours = zip(found[::4], found[1::4], found[2::4], found[3::4], strict=True)
+        return [Crashed(run, text, int(until), int(within)) for run, text, until, within in fours]
 
     def rerun(self, crashed: Sequence[Crashed], by: str = "") -> None:
         keys = self.keys
         for batch in batches(crashed):
-            told = [item for one in batch for item in (one.run, one.until_ms)]
+            told = [item for one in batch for item in (one.run, one.until_ms, one.deadline_ms)]
             names = (keys.meta, keys.crashable, keys.messages, keys.history)
             self._call("rerun", names, (self._history, by, *told))
+
+    def give_up(self, crashed: Sequence[Crashed]) -> None:
+        keys = self.keys
+        for batch in batches(crashed):
+            told = [item for one in batch for item in (one.run, one.until_ms)]
+            self._call("give_up", (keys.meta, keys.crashable, keys.messages), told)
 
     def lock_names(self, limit: int) -> list[str]:
         return self._call("lock_names", (self.keys.meta, self.keys.locks), (limit,))

@@ -33,6 +33,7 @@ _PARTS: Final = {
     "discard": ("prelude", "lease", "discard"),
     "reclaim": ("prelude", "reclaim"),
     "rerun": ("prelude", "rerun"),
+    "give_up": ("prelude", "give_up"),
     "lock_names": ("prelude", "lock_names"),
     "locks": ("prelude", "lease", "locks"),
     "unlock": ("prelude", "lease", "unlock"),

@@ -27,6 +27,7 @@ from celery_singleton_beat.testing.once_checks import ONCE_CHECKS
 from celery_singleton_beat.testing.overlap_checks import OVERLAP_CHECKS
 from celery_singleton_beat.testing.recording import RecordingPublisher
 from celery_singleton_beat.testing.request_checks import REQUEST_CHECKS
+from celery_singleton_beat.testing.rerun_checks import RERUN_CHECKS
 from celery_singleton_beat.testing.run_checks import RUN_CHECKS
 from celery_singleton_beat.testing.slot_checks import SLOT_CHECKS
 from celery_singleton_beat.testing.source_checks import SOURCE_CHECKS
@@ -55,6 +56,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *ONCE_CHECKS,
     *LOCK_CHECKS,
     *CRASH_CHECKS,
+    *RERUN_CHECKS,
     *DISCARD_CHECKS,
     *HISTORY_CHECKS,
     *STATISTICS_CHECKS,

@@ -8,22 +8,22 @@ from celery_singleton_beat.protocol.run import NOTICE_MS, Attempt, Begun, Finish
 from celery_singleton_beat.store.port import Crashed
 from celery_singleton_beat.testing.harness import HOLD_MS, START_MS, TTL_MS, StoreUnderTest, equal
 
-_DEAD_MS = TTL_MS + NOTICE_MS
+DEAD_MS = TTL_MS + NOTICE_MS
 
 
-def _kept(it: StoreUnderTest, run: str = "run", holder: str = "h1", **fields: object) -> Attempt:
+def kept(it: StoreUnderTest, run: str = "run", holder: str = "h1", **fields: object) -> Attempt:
     """An attempt whose message beats are to publish again, under a key of its own."""
     return it.attempt(run, holder, key=f"key of {run}", message=f"message|{run}", **fields)
 
 
-def _runs(crashed: list[Crashed]) -> list[str]:
+def runs(crashed: list[Crashed]) -> list[str]:
     return [one.run for one in crashed]
 
 
 def a_message_is_reclaimed_when_its_lease_and_a_notice_are_over(it: StoreUnderTest) -> None:
-    it.plan(x=START_MS + 10 * _DEAD_MS)
-    it.begin(_kept(it))
-    it.clock.advance(_DEAD_MS - 1)
+    it.plan(x=START_MS + 10 * DEAD_MS)
+    it.begin(kept(it))
+    it.clock.advance(DEAD_MS - 1)
     equal(int(it.claim().has_overdue), 0)
     equal(it.reclaimed(), [])
 
@@ -31,14 +31,14 @@ def a_message_is_reclaimed_when_its_lease_and_a_notice_are_over(it: StoreUnderTe
 
     equal(int(it.claim().has_overdue), 1)
     until_ms = it.clock.now_ms + HOLD_MS
-    equal(it.reclaimed(), [Crashed("run", "message|run", until_ms)])
+    equal(it.reclaimed(), [Crashed("run", "message|run", until_ms, TTL_MS)])
 
 
 def a_run_without_a_message_is_never_reclaimed(it: StoreUnderTest) -> None:
-    it.plan(x=START_MS + 10 * _DEAD_MS)
+    it.plan(x=START_MS + 10 * DEAD_MS)
     it.begin(it.attempt())
 
-    it.clock.advance(_DEAD_MS)
+    it.clock.advance(DEAD_MS)
 
     equal(int(it.claim().has_overdue), 0)
     equal(it.reclaimed(), [])
@@ -47,45 +47,45 @@ def a_run_without_a_message_is_never_reclaimed(it: StoreUnderTest) -> None:
 def renewals_and_repeats_put_it_off(it: StoreUnderTest) -> None:
     for again in (it.renew, it.begin):
         run = again.__name__
-        kept = _kept(it, run, run)
-        it.begin(kept)
+        one = kept(it, run, run)
+        it.begin(one)
         it.clock.advance(TTL_MS - 1)
-        again(kept)
+        again(one)
 
-        it.clock.advance(_DEAD_MS - 1)
+        it.clock.advance(DEAD_MS - 1)
         equal(it.reclaimed(), [])
         it.clock.advance(1)
 
-        equal(_runs(it.reclaimed()), [run])
-        it.finish(kept, Outcome.SUCCEEDED)
+        equal(runs(it.reclaimed()), [run])
+        it.finish(one, Outcome.SUCCEEDED)
 
 
 def a_renewal_that_is_refused_does_not_put_it_off(it: StoreUnderTest) -> None:
-    kept = _kept(it)
-    it.begin(kept)
+    one = kept(it)
+    it.begin(one)
     it.clock.advance(TTL_MS)
 
-    it.renew(replace(kept, holder="h2"))
+    it.renew(replace(one, holder="h2"))
     it.clock.advance(NOTICE_MS)
 
-    equal(_runs(it.reclaimed()), ["run"])
+    equal(runs(it.reclaimed()), ["run"])
 
 
 def the_messages_of_what_died_first_come_first(it: StoreUnderTest) -> None:
     for run in ("b", "a", "c"):
-        it.begin(_kept(it, run, run))
+        it.begin(kept(it, run, run))
         it.clock.advance(1)
-    it.clock.advance(_DEAD_MS)
+    it.clock.advance(DEAD_MS)
 
-    equal(_runs(it.reclaimed(limit=2)), ["b", "a"])
+    equal(runs(it.reclaimed(limit=2)), ["b", "a"])
 
-    equal(_runs(it.reclaimed(limit=2)), ["c"])
+    equal(runs(it.reclaimed(limit=2)), ["c"])
 
 
 def what_was_reclaimed_is_held_against_other_replicas(it: StoreUnderTest) -> None:
-    it.plan(x=START_MS + 10 * _DEAD_MS)
-    it.begin(_kept(it))
-    it.clock.advance(_DEAD_MS)
+    it.plan(x=START_MS + 10 * DEAD_MS)
+    it.begin(kept(it))
+    it.clock.advance(DEAD_MS)
     it.reclaimed()
     equal(int(it.claim().has_overdue), 0)
 
@@ -94,83 +94,39 @@ def what_was_reclaimed_is_held_against_other_replicas(it: StoreUnderTest) -> Non
     it.clock.advance(1)
 
     equal(int(it.claim().has_overdue), 1)
-    equal(_runs(it.reclaimed()), ["run"])
-
-
-def what_was_published_again_is_gone_and_noted(it: StoreUnderTest) -> None:
-    it.begin(_kept(it))
-    it.clock.advance(_DEAD_MS)
-    crashed = it.reclaimed()
-
-    it.store.rerun(crashed, "beat|1")
-    it.store.rerun(crashed, "beat|1")
-
-    it.clock.advance(100 * HOLD_MS)
-    equal(it.reclaimed(), [])
-    equal(it.kinds(), ["started", "rerun"])
-    fact = it.store.history(1)[0]
-    equal((fact.run, fact.by), ("run", "beat|1"))
-
-
-def what_began_while_it_was_published_again_is_kept(it: StoreUnderTest) -> None:
-    first = _kept(it)
-    it.begin(first)
-    it.clock.advance(TTL_MS)
-    it.begin(replace(first, holder="h2"))
-    it.clock.advance(NOTICE_MS)
-    crashed = it.reclaimed()
-    equal(it.begin(replace(first, holder="h2", message="")), Begun.RUN)
-
-    it.store.rerun(crashed, "beat")
-
-    equal(it.kinds(), ["started", "started", "rerun"])
-    it.clock.advance(_DEAD_MS - 1)
-    equal(it.reclaimed(), [])
-    it.clock.advance(1)
-    equal([(one.run, one.message) for one in it.reclaimed()], [("run", "message|run")])
-
-
-def what_began_after_it_was_published_again_can_be_reclaimed_anew(it: StoreUnderTest) -> None:
-    first = _kept(it)
-    it.crash(first)
-    it.store.rerun(it.reclaimed(), "beat")
-    equal(it.begin(replace(first, holder="h2", message="newer")), Begun.RUN)
-
-    it.clock.advance(_DEAD_MS)
-
-    equal([(one.run, one.message) for one in it.reclaimed()], [("run", "newer")])
+    equal(runs(it.reclaimed()), ["run"])
 
 
 def an_interrupted_run_is_reclaimed_after_a_notice(it: StoreUnderTest) -> None:
-    it.begin(_kept(it))
+    it.begin(kept(it))
     it.clock.advance(1000)
-    it.finish(_kept(it), Outcome.INTERRUPTED)
+    it.finish(kept(it), Outcome.INTERRUPTED)
 
     it.clock.advance(NOTICE_MS - 1)
     equal(it.reclaimed(), [])
     it.clock.advance(1)
 
-    equal(_runs(it.reclaimed()), ["run"])
+    equal(runs(it.reclaimed()), ["run"])
 
 
 def what_has_ended_is_not_reclaimed(it: StoreUnderTest) -> None:
-    it.plan(x=START_MS + 100 * _DEAD_MS)
+    it.plan(x=START_MS + 100 * DEAD_MS)
     for outcome in (Outcome.SUCCEEDED, Outcome.FAILED):
-        kept = _kept(it, outcome.value, outcome.value)
-        it.begin(kept)
-        it.finish(kept, outcome)
+        one = kept(it, outcome.value, outcome.value)
+        it.begin(one)
+        it.finish(one, outcome)
 
-    it.clock.advance(10 * _DEAD_MS)
+    it.clock.advance(10 * DEAD_MS)
 
     equal(int(it.claim().has_overdue), 0)
     equal(it.reclaimed(), [])
 
 
 def a_retry_that_never_comes_is_reclaimed(it: StoreUnderTest) -> None:
-    kept = _kept(it, "run", "h1")
-    it.begin(kept)
-    it.finish(kept, Outcome.RETRYING, wait_ms=60_000)
-    it.clock.advance(60_000 + kept.ttl_ms + NOTICE_MS - 1)
+    one = kept(it, "run", "h1")
+    it.begin(one)
+    it.finish(one, Outcome.RETRYING, wait_ms=60_000)
+    it.clock.advance(60_000 + one.ttl_ms + NOTICE_MS - 1)
     equal(it.reclaimed(), [])
 
     it.clock.advance(1)
@@ -179,29 +135,29 @@ def a_retry_that_never_comes_is_reclaimed(it: StoreUnderTest) -> None:
 
 
 def what_gave_way_or_was_given_up_is_not_reclaimed(it: StoreUnderTest) -> None:
-    gave_way = _kept(it, "one", "h1")
+    gave_way = kept(it, "one", "h1")
     it.begin(gave_way)
     it.finish(gave_way, Outcome.INTERRUPTED)
     it.begin(it.attempt("other", "h2", key=gave_way.key))
     equal(it.begin(replace(gave_way, holder="h3"), close_if_busy=True), Begun.BUSY)
-    given_up = _kept(it, "two", "h4", max_starts=1)
+    given_up = kept(it, "two", "h4", max_starts=1)
     it.crash(given_up)
     equal(it.begin(replace(given_up, holder="h5")), Begun.GIVEN_UP)
 
-    it.clock.advance(10 * _DEAD_MS)
+    it.clock.advance(10 * DEAD_MS)
 
     equal(it.reclaimed(), [])
 
 
 def the_end_of_a_holder_that_lost_leaves_the_message_of_the_next(it: StoreUnderTest) -> None:
-    first = _kept(it)
+    first = kept(it)
     it.crash(first)
     it.begin(replace(first, holder="h2"))
 
     equal(it.finish(first, Outcome.SUCCEEDED), Finished.LOST)
-    it.clock.advance(_DEAD_MS)
+    it.clock.advance(DEAD_MS)
 
-    equal(_runs(it.reclaimed()), ["run"])
+    equal(runs(it.reclaimed()), ["run"])
 
 
 def a_run_is_given_up_when_its_workers_died_too_often(it: StoreUnderTest) -> None:
@@ -269,9 +225,6 @@ CRASH_CHECKS = (
     a_renewal_that_is_refused_does_not_put_it_off,
     the_messages_of_what_died_first_come_first,
     what_was_reclaimed_is_held_against_other_replicas,
-    what_was_published_again_is_gone_and_noted,
-    what_began_while_it_was_published_again_is_kept,
-    what_began_after_it_was_published_again_can_be_reclaimed_anew,
     an_interrupted_run_is_reclaimed_after_a_notice,
     what_has_ended_is_not_reclaimed,
     a_retry_that_never_comes_is_reclaimed,

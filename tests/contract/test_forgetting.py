@@ -170,7 +170,7 @@ def test_no_message_is_left_of_what_has_ended(redis_url: str) -> None:
     clock = FakeClock()
     store = _redis_store(redis_url, "messages", clock)
     it = StoreUnderTest(store, clock)
-    ends = [_finishes, _is_discarded, _gives_way, _is_published_again]
+    ends = [_finishes, _is_discarded, _gives_way, _cannot_be_published_again]
 
     for number, end in enumerate(ends):
         it.begin(it.attempt("lives", f"alive{number}", key=f"other{number}", message="kept"))
@@ -198,10 +198,10 @@ def _gives_way(it: StoreUnderTest, attempt: Attempt) -> None:
     it.begin(replace(attempt, holder="another"), close_if_busy=True)
 
 
-def _is_published_again(it: StoreUnderTest, attempt: Attempt) -> None:
+def _cannot_be_published_again(it: StoreUnderTest, attempt: Attempt) -> None:
     it.finish(attempt, Outcome.INTERRUPTED)
     it.clock.advance(NOTICE_MS)
-    it.store.rerun(it.reclaimed(), "beat")
+    it.store.give_up(it.reclaimed())
 
 
 def test_records_are_dropped_by_the_server_when_they_say_nothing_more(redis_url: str) -> None:

@@ -165,6 +165,10 @@ class Twins(Machine):
     def reruns(self, back: int, by: str) -> None:
         self.both("rerun", self.crashed[-back:], by)
 
+    @rule(back=st.integers(1, 3))
+    def gives_up(self, back: int) -> None:
+        self.both("give_up", self.crashed[-back:])
+
     @rule(limit=st.integers(1, 3))
     def lists_locks(self, limit: int) -> None:
         names = self.both("lock_names", limit)

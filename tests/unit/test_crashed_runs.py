@@ -13,7 +13,7 @@ from celery_singleton_beat.adapters import messages
 from celery_singleton_beat.engine.publisher import Sent
 from celery_singleton_beat.protocol.entry import CatchUp
 from celery_singleton_beat.protocol.history import Fact
-from celery_singleton_beat.protocol.run import NOTICE_MS, Attempt, Outcome
+from celery_singleton_beat.protocol.run import NOTICE_MS, Attempt, Begun, Outcome
 from celery_singleton_beat.store.port import Ending
 from celery_singleton_beat.testing import START_MS
 from tests.unit.replicas import Deployment, timings
@@ -27,10 +27,21 @@ def it() -> Deployment:
     return Deployment()
 
 
-def crash(it: Deployment, run: str = "run") -> None:
+def kept(run: str = "run", holder: str = "holder", **fields: Any) -> Attempt:
+    """An attempt whose message is kept while it runs."""
+    return Attempt(run, holder, run, TTL_MS, message=f"message of {run}", **fields)
+
+
+def crash(it: Deployment, run: str = "run", **fields: Any) -> None:
     """Let a worker begin a run, and be heard of no more."""
-    attempt = Attempt(run, f"holder of {run}", run, TTL_MS, message=f"message of {run}")
+    assert begin(it, kept(run, **fields)) is Begun.RUN
+
+
+def begin(it: Deployment, attempt: Attempt) -> Begun:
+    """Let a run begin, after the notice of the one before."""
     it.store.begin(attempt, close_if_busy=False, grace_ms=0)
+    it.clock.advance(NOTICE_MS)
+    return it.store.begin(attempt, close_if_busy=False, grace_ms=0).verdict
 
 
 def test_one_replica_publishes_the_message_again_and_once(it: Deployment) -> None:
@@ -40,7 +51,7 @@ def test_one_replica_publishes_the_message_again_and_once(it: Deployment) -> Non
 
     it.run((TTL_MS + NOTICE_MS) // 1000 - 1, *replicas)
     before = list(it.broker.again)
-    it.run(60, *replicas)
+    it.run(TTL_MS // 1000, *replicas)
 
     assert before == []
     assert it.broker.again == ["message of run"]
@@ -65,6 +76,41 @@ def test_what_may_not_have_been_sent_is_tried_again_after_the_hold(
     assert len(it.heard(happened.RunRepublished)) == 1
 
 
+def test_a_message_that_the_broker_loses_as_well_is_published_once_more(it: Deployment) -> None:
+    """The next worker was killed too, as it took the message: nobody but the store has the run."""
+    replicas = [it.replica(timings()) for _ in range(2)]
+    it.run(2, *replicas)
+    crash(it)
+    it.run(40, *replicas)
+
+    it.run(3600, *replicas, step_ms=5000)
+    tried = len(it.broker.again)
+    crash(it, holder="another")
+    it.store.finish([Ending(kept(holder="another"), Outcome.SUCCEEDED)])
+    it.run(3600, *replicas, step_ms=5000)
+
+    assert tried == 1 + 4
+    assert len(it.broker.again) == tried
+    assert len(it.heard(happened.RunRepublished)) == tried
+
+
+def test_a_run_is_given_up_after_so_many_starts_however_often_it_was_published(
+    it: Deployment,
+) -> None:
+    replica = it.replica(timings())
+    it.run(2, replica)
+    crash(it, max_starts=2)
+    it.run(300, replica)
+    crash(it, holder="second", max_starts=2)
+    it.run(300, replica)
+    published = len(it.broker.again)
+
+    third = begin(it, kept(holder="third", max_starts=2))
+
+    assert published > 5
+    assert third is Begun.GIVEN_UP
+
+
 def test_a_message_that_cannot_be_sent_is_reported_and_let_go(it: Deployment) -> None:
     replica = it.replica(timings())
     it.run(2, replica)
@@ -82,8 +128,7 @@ def test_a_run_that_ends_in_time_is_not_published_again(it: Deployment) -> None:
     replica = it.replica(timings())
     it.run(2, replica)
     crash(it)
-    attempt = Attempt("run", "holder of run", "run", TTL_MS, message="message of run")
-    it.store.finish([Ending(attempt, Outcome.SUCCEEDED)])
+    it.store.finish([Ending(kept(), Outcome.SUCCEEDED)])
 
     it.run(90, replica)
 

@@ -1,15 +1,16 @@
 -- begin: let a run begin, or say why not.
--- Twin: protocol/lease.begin, protocol/epoch.grace_left_ms, protocol/history.of_begin.
+-- Twin: protocol/lease.begin, protocol/kept_message.of, protocol/epoch.grace_left_ms, protocol/history.of_begin.
 -- KEYS 1 meta, 2 locks, 3 awaited, 4 published, 5 progress, 6 history, 7 crashable,
 --   8 messages, 9 run, 10 lock, 11 spent, 12 cancelled
 -- ARGV 6-17 the attempt (lease), 18 awaited (0/1), 19 history limits, 20 close if busy (0/1),
 --   21 grace ms; where its task asks for them, and otherwise nothing, nor KEYS 11 and 12: 22
 --   once ms, 23 max starts, 24 message, 25 revision
 -- Answer: {epoch, now, verdict, token, wait ms, starts, owner of the lock}
+local DAY = 86400000
 local name, attempt, holder = ARGV[6], tonumber(ARGV[7]), ARGV[8]
 local ttl, window, not_after = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local once, max_starts = tonumber(ARGV[22]) or 0, tonumber(ARGV[23]) or 0
-local revision = tonumber(ARGV[25]) or 0
+local message, revision = ARGV[24] or '', tonumber(ARGV[25]) or 0
 
 local function told(verdict, token, wait, starts, owner)
   return cjson.encode({epoch, int(now), verdict, int(token or 0), int(wait or 0),
@@ -27,6 +28,12 @@ end
 
 local function later(verdict, wait, owner)
   if ARGV[18] == '1' then put_off(KEYS[3], KEYS[4], ARGV[13], wait) end
+  -- A twin's lease, or the retry that it waits for, says when its message is needed.
+  if message ~= '' and verdict ~= 'TWIN' then
+    local kept = split(redis.call('HGET', KEYS[8], ARGV[13]), 3)
+    local deadline = kept and whole(kept[1])
+    if deadline then redis.call('ZADD', KEYS[7], 'XX', int(now + wait + deadline), ARGV[13]) end
+  end
   return told(verdict, 0, wait, 0, owner)
 end
 
@@ -45,16 +52,21 @@ end
 
 local run, lock = read_run(KEYS[9]), read_lock(KEYS[10])
 
+local function drop_message()
+  if redis.call('ZREM', KEYS[7], ARGV[13]) == 1 then redis.call('HDEL', KEYS[8], ARGV[13]) end
+end
+
 local function close(outcome)
   write_run(KEYS[9], {'done', attempt, holder, 0, 0, kept_after(not_after, window),
                       run and run[7] or 0, outcome, 0})
   note(outcome)
-  if redis.call('ZREM', KEYS[7], ARGV[13]) == 1 then redis.call('HDEL', KEYS[8], ARGV[13]) end
+  drop_message()
 end
 
 if not run then
   if not_after > 0 and not_after < now then
     note('refused')
+    drop_message()
     return answer('REFUSED')
   end
   local least = revision > 0 and counter(redis.call('GET', KEYS[12]))
@@ -121,9 +133,10 @@ if once > 0 and not run then
   local keep = math.max(redis.call('PTTL', KEYS[11]), 2 * once)
   redis.call('SET', KEYS[11], join(int(now)), 'PX', int(keep))
 end
-if ARGV[24] and ARGV[24] ~= '' then
+if message ~= '' then
   redis.call('ZADD', KEYS[7], int(now + ttl + NOTICE), ARGV[13])
-  redis.call('HSET', KEYS[8], ARGV[13], ARGV[24])
+  local longest = math.min(math.floor(window / 2), DAY)
+  redis.call('HSET', KEYS[8], ARGV[13], join(int(math.min(ttl, longest)), int(longest), message))
 else
   redis.call('ZADD', KEYS[7], 'XX', int(now + ttl + NOTICE), ARGV[13])
 end
