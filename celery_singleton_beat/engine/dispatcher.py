@@ -10,7 +10,6 @@ again, for everybody, when its hold is over.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -19,12 +18,9 @@ from celery_singleton_beat.engine.adoption import Adopter
 from celery_singleton_beat.engine.asked_runs import AskedRuns
 from celery_singleton_beat.engine.claiming import GATHER_MS, Claiming, Question
 from celery_singleton_beat.engine.outbound import Outbound, Settling
-from celery_singleton_beat.engine.publisher import (
-    BrokerUnavailable,
-    Publication,
-    Sent,
-)
+from celery_singleton_beat.engine.publisher import BrokerUnavailable
 from celery_singleton_beat.engine.replica import Replica
+from celery_singleton_beat.engine.republishing import Republishing
 from celery_singleton_beat.engine.stored_entries import StoredEntries
 from celery_singleton_beat.engine.watch import Watch
 from celery_singleton_beat.engine.work import Work, disown
@@ -62,6 +58,7 @@ class Dispatcher:
         self._settling = Settling(partial(store.settle, digest), events)
         self._outbound = Outbound(replica)
         self._stored = StoredEntries(replica, self._outbound, taken=timings)
+        self._republishing = Republishing(replica, self._outbound, self._stored, timings)
         self._asked = AskedRuns(replica, self._outbound, timings, digest)
         self._question = Question(replica, self._outbound)
         self._standing: Standing | None = None
@@ -122,8 +119,8 @@ class Dispatcher:
         works = self._works(answer)
         next_ms = self._outbound.dispatch(works, answer.now_ms, asked_ms, self._settling)
         if answer.has_overdue:
-            self._recall(answer.now_ms, asked_ms)
-            self._rerun(asked_ms)
+            self._republishing.recall(answer.now_ms, asked_ms)
+            self._republishing.rerun(asked_ms)
         if len(answer.claims) >= self._pace.batch:
             return 0
         return self._wait_ms(answer, asked_ms, next_ms)
@@ -188,48 +185,6 @@ class Dispatcher:
                 self._settling.settle([disown(claim)])
             else:
                 yield Work.of(claim, timing, answer.now_ms, resumed_ms=answer.resumed_ms)
-
-    def _recall(self, now_ms: int, asked_ms: int) -> None:
-        """Publish once more what nobody began, with the same id."""
-        overdue = self._store.recall(limit=self._pace.batch, hold_ms=self._pace.hold_ms)
-        stored = self._stored.known([o.entry for o in overdue if o.entry not in self._timings])
-        known = [o for o in overdue if o.entry in self._timings or o.entry in stored]
-        done = [o.run for o in overdue if o.entry not in self._timings and o.entry not in stored]
-        publications = []
-        for one in known:
-            entry, revision = stored.get(one.entry, (None, 0))
-            occurrence = replace(one.occurrence(now_ms), revision=revision)
-            publications.append(Publication(occurrence, now_ms, entry))
-        deliveries = self._publisher.publish(
-            publications, lambda: not self._outbound.is_over(asked_ms)
-        )
-        again = []
-        for one, delivery in zip(known, deliveries, strict=True):
-            if delivery.sent is Sent.SENT:
-                again.append(one.run)
-                self._events.emit(happened.OccurrenceRecalled(one.entry, one.scheduled_ms, one.run))
-            elif delivery.sent is Sent.FAILED:
-                done.append(one.run)
-        self._store.await_again(again, self._replica)
-        self._store.dismiss(done)
-
-    def _rerun(self, asked_ms: int) -> None:
-        """Publish again the messages of runs whose workers died, with the same ids."""
-        done, hopeless = [], []
-        for crashed in self._store.reclaim(limit=self._pace.batch, hold_ms=self._pace.hold_ms):
-            if self._outbound.is_over(asked_ms):
-                break
-            delivery = self._publisher.publish_again(crashed.message)
-            if delivery.sent is Sent.SENT:
-                done.append(crashed)
-                self._events.emit(happened.RunRepublished(crashed.run, self._replica))
-            elif delivery.sent is Sent.FAILED:
-                hopeless.append(crashed)
-                self._events.emit(happened.RunNotRepublished(crashed.run, delivery.error))
-            else:
-                break
-        self._store.rerun(done, self._replica)
-        self._store.give_up(hopeless)
 
     def _wait_ms(self, answer: ClaimAnswer, asked_ms: int, next_ms: int | None) -> int:
         """Tell how long to wait: until what is due next, and never longer than a poll."""

@@ -27,22 +27,24 @@ class StoredEntries(Claiming):
         super().__init__(replica, outbound, replica.store.settle_stored)
         self._taken = taken
 
-    def known(self, names: Sequence[str]) -> dict[str, tuple[Entry, int]]:
-        """Read stored entries and their revisions; what is not there, or not usable, not.
+    def known(self, names: Sequence[str]) -> dict[str, tuple[Entry, int] | None]:
+        """Read those stored entries that are there, and their revisions.
 
-        What is stopped is read as well: what was published of it is still to be run.
+        One that this replica cannot use (a newer release wrote it) is None. What is
+        stopped is read as well: what was published of it is still to be run.
 
         Raises:
             StoreError: the store did not answer.
         """
         if not names:
             return {}
-        found = {}
+        found: dict[str, tuple[Entry, int] | None] = {}
         for name, kept in zip(names, self._store.kept(names), strict=True):
             if kept is not None:
                 try:
                     found[name] = entry_of(name, kept.card), kept.card.revision
                 except EntryError as error:
+                    found[name] = None
                     self._events.emit(happened.EntrySetAside.because(name, error))
         return found
 

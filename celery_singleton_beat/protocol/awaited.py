@@ -6,7 +6,8 @@ a *start deadline*, the store keeps its published occurrences until their runs
 begin; one that is overdue is published again with the same task id, and awaited
 for twice as long. What is put off (its key is held, the run before it may be
 alive) is awaited from when its message is to come again: the broker may lose it
-then as well. A ``SingletonTask`` recognises the second message if the first turns
+then as well. What cannot be published again is given up after a few attempts, as
+at first. A ``SingletonTask`` recognises the second message if the first turns
 up after all.
 
                 publish              begin (put off: awaited on)
@@ -30,7 +31,10 @@ from celery_singleton_beat.protocol.occurrence import Occurrence
 
 
 class Awaited(NamedTuple):
-    """A published occurrence whose run is to begin within ``deadline_ms`` of its publish."""
+    """A published occurrence whose run is to begin within ``deadline_ms`` of its publish.
+
+    ``failures`` counts how often it could not be published again, for a reason of its own.
+    """
 
     run: str
     entry: str
@@ -38,22 +42,32 @@ class Awaited(NamedTuple):
     deadline_ms: int
     window_ms: int
     previous_ms: int | None = None
+    failures: int = 0
 
     def to_text(self) -> str:
         previous_ms = ABSENT if self.previous_ms is None else self.previous_ms
-        return join(self.scheduled_ms, self.deadline_ms, self.window_ms, previous_ms, self.entry)
+        return join(
+            self.scheduled_ms,
+            self.deadline_ms,
+            self.window_ms,
+            previous_ms,
+            self.failures,
+            self.entry,
+        )
 
     @classmethod
     def from_text(cls, run: str, text: str) -> Awaited:
-        *numbers, entry = split(text, 5)
-        scheduled_ms, deadline_ms, window_ms, previous_ms = map(int, numbers)
+        *numbers, entry = split(text, 6)
+        scheduled_ms, deadline_ms, window_ms, previous_ms, failures = map(int, numbers)
         previous = None if previous_ms == ABSENT else previous_ms
-        return cls(run, entry, scheduled_ms, deadline_ms, window_ms, previous)
+        return cls(run, entry, scheduled_ms, deadline_ms, window_ms, previous, failures)
 
     def again(self) -> Awaited | None:
         """Wait anew once it was published again, for twice as long; not longer than a day."""
         deadline_ms = 2 * self.deadline_ms
-        return self._replace(deadline_ms=deadline_ms) if deadline_ms <= DAY_MS else None
+        if deadline_ms > DAY_MS:
+            return None
+        return self._replace(deadline_ms=deadline_ms, failures=0)
 
     def occurrence(self, now_ms: int) -> Occurrence:
         """The occurrence, to be published again now."""
@@ -65,6 +79,20 @@ class Awaited(NamedTuple):
             window_ms=self.window_ms,
             is_awaited=self.again() is not None,
         )
+
+
+class Postponed(NamedTuple):
+    """An awaited occurrence that was not published again, to be looked at in ``for_ms``.
+
+    ``attempt`` says how often it has failed by now, for a reason of its own, and
+    ``error`` why (0 and "": it was not tried, or it is not known whether it was sent).
+    With ABSENT for ``for_ms`` it is given up.
+    """
+
+    run: str
+    for_ms: int
+    attempt: int = 0
+    error: str = ""
 
 
 def is_lost(scheduled_ms: int, *, begun_ms: int, latest_ms: int) -> bool:

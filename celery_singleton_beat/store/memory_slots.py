@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from celery_singleton_beat.protocol.awaited import Awaited, is_lost
+from celery_singleton_beat.protocol.awaited import Awaited, Postponed, is_lost
 from celery_singleton_beat.protocol.claim import (
     MOST_CLAIMS,
     Adopted,
@@ -120,6 +120,25 @@ class MemorySlots(MemorySettling):
                     state.await_no_more(one.run)
                 fact = Fact(now_ms, "published_again", one.entry, one.scheduled_ms, one.run)
                 self._note(fact._replace(by=published_by))
+
+    def postpone(self, postponed: Sequence[Postponed], by: str) -> None:
+        if not postponed:
+            return
+        with self._guard:
+            now_ms, state = self._enter(), self._state
+            for run, for_ms, attempt, error in postponed:
+                known = state.published.get(run)
+                if known is None or attempt not in (0, known.failures + 1):
+                    continue
+                if for_ms == ABSENT:
+                    state.await_no_more(run)
+                else:
+                    failures = max(attempt, known.failures)
+                    state.published[run] = known._replace(failures=failures)
+                    state.awaited[run] = now_ms + for_ms
+                if attempt:
+                    fact = Fact(now_ms, "dispatch_failed", known.entry, known.scheduled_ms, run)
+                    self._note(fact._replace(by=by, note=error[:200]))
 
     def busy(self, runs: Sequence[str]) -> list[bool]:
         with self._guard:

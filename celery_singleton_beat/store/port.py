@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
-from celery_singleton_beat.protocol.awaited import Awaited
+from celery_singleton_beat.protocol.awaited import Awaited, Postponed
 from celery_singleton_beat.protocol.claim import Adopted, Claim, Settled, Settlement, Slot
 from celery_singleton_beat.protocol.run import (
     Attempt,
@@ -189,6 +189,12 @@ class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, AlertStore, 
 
     def await_again(self, runs: Sequence[str], published_by: str) -> None:
         """Note that these were published again; wait for each twice as long, a day at most."""
+
+    def postpone(self, postponed: Sequence[Postponed], by: str) -> None:
+        """Wait on for what was not published again, or give it up; note what failed.
+
+        What has begun, or failed more often, meanwhile is left as it is.
+        """
 
     def busy(self, runs: Sequence[str]) -> list[bool]:
         """Tell which runs are queued, run, or will be run again."""

@@ -26,6 +26,7 @@ _PARTS: Final = {
     "busy": ("prelude", "busy"),
     "dismiss": ("prelude", "dismiss"),
     "await_again": ("prelude", "await_again"),
+    "postpone": ("prelude", "postpone"),
     "slots": ("prelude", "slots"),
     "adopt": ("prelude", "adopt"),
     "leave": ("prelude", "leave"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from celery_singleton_beat.protocol.awaited import Awaited
+from celery_singleton_beat.protocol.awaited import Awaited, Postponed
 from celery_singleton_beat.protocol.claim import Adopted, Claim, Settled, Settlement, Slot
 from celery_singleton_beat.store.port import (
     Adoption,
@@ -90,6 +90,13 @@ class RedisSlots(Settlers):
         for batch in batches(runs):
             names = (keys.meta, keys.awaited, keys.published, keys.history)
             self._call("await_again", names, (published_by, self._history, *batch))
+
+    def postpone(self, postponed: Sequence[Postponed], by: str) -> None:
+        keys = self.keys
+        names = (keys.meta, keys.awaited, keys.published, keys.history)
+        for batch in batches(postponed):
+            told = [word for one in batch for word in (*one[:3], one.error[:200])]
+            self._call("postpone", names, (by, self._history, *told))
 
     def busy(self, runs: Sequence[str]) -> list[bool]:
         keys = self.keys

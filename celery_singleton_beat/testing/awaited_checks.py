@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from celery_singleton_beat.protocol.awaited import Awaited
+from celery_singleton_beat.protocol.awaited import Awaited, Postponed
 from celery_singleton_beat.protocol.claim import Settlement
+from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.entry import DAY_MS
 from celery_singleton_beat.protocol.run import NOTICE_MS, Begun, Outcome
 from celery_singleton_beat.testing.harness import START_MS, StoreUnderTest, equal
@@ -206,7 +207,60 @@ def what_is_put_off_is_awaited_until_it_comes_again(it: StoreUnderTest) -> None:
     equal(it.store.recall(limit=5, hold_ms=1000), [])
 
 
+def what_could_not_be_published_again_is_awaited_later(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS)
+    (one,) = _publish(it, 0)
+    for attempt, error in ((1, "no route"), (0, ""), (2, "é" * 300)):
+        it.clock.advance(_DEADLINE_MS)
+        it.store.recall(limit=5, hold_ms=1000)
+
+        it.store.postpone([Postponed(one.run, 2000, attempt, error)], "r|1")
+        it.clock.advance(1999)
+        equal(int(it.claim("r1").has_overdue), 0)
+        equal(it.store.recall(limit=5, hold_ms=1000), [])
+        it.clock.advance(1)
+
+        equal(int(it.claim("r1").has_overdue), 1)
+        (again,) = it.store.recall(limit=5, hold_ms=1000)
+        equal(again, one._replace(failures=attempt or 1))
+    facts = [fact for fact in it.store.history(10) if fact.kind == "dispatch_failed"]
+    equal([fact.note for fact in facts], ["é" * 200, "no route"])
+    equal((facts[0].entry, facts[0].scheduled_ms), ("x", START_MS))
+    equal((facts[0].run, facts[0].by), (one.run, "r|1"))
+
+
+def what_failed_too_often_is_given_up(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS)
+    (one,) = _publish(it, 0)
+    for attempt in (1, 1, 3, 2):
+        it.store.postpone([Postponed(one.run, 0, attempt, "no route")], "r1")
+    it.store.postpone([Postponed(one.run, ABSENT, 2, "a repeat")], "r1")
+    equal(len(it.store.recall(limit=5, hold_ms=1)), 1)
+
+    it.store.postpone([Postponed(one.run, ABSENT, 3, "no route")], "r1")
+    it.store.postpone([Postponed(one.run, 0, 3, "no route"), Postponed("nobody", 0)], "r1")
+
+    it.clock.advance(100 * _DEADLINE_MS)
+    equal(it.store.recall(limit=5, hold_ms=1000), [])
+    equal(it.kinds(), ["dispatch_failed"] * 3)
+
+
+def what_was_published_again_has_failed_no_more(it: StoreUnderTest) -> None:
+    it.plan(x=START_MS)
+    (one,) = _publish(it, 0)
+    it.store.postpone([Postponed(one.run, 0, 1, "no route")], "r1")
+    it.store.await_again([one.run], "r1")
+
+    it.store.postpone([Postponed(one.run, ABSENT, 2, "too late")], "r2")
+    it.clock.advance(2 * _DEADLINE_MS)
+
+    equal([again.failures for again in it.store.recall(limit=5, hold_ms=1000)], [0])
+
+
 AWAITED_CHECKS = (
+    what_could_not_be_published_again_is_awaited_later,
+    what_failed_too_often_is_given_up,
+    what_was_published_again_has_failed_no_more,
     what_is_put_off_is_awaited_until_it_comes_again,
     what_began_is_not_overdue,
     what_began_before_it_was_settled_is_not_overdue,

@@ -30,7 +30,7 @@ _FAULTS: Final = (
 )
 # Asked about nothing, a store in Redis answers without a question to the server.
 _LISTS: Final = frozenset(
-    {"busy", "dismiss", "await_again", "rerun", "give_up", "slots", "renew", "finish"}
+    {"busy", "dismiss", "await_again", "postpone", "rerun", "give_up", "slots", "renew", "finish"}
 )
 _OF_A_BEAT: Final = len(_FAULTS) - 2
 _SEEN: Final = {verb: f"saw_{verb}" for verb in VERBS}

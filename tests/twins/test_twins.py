@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
-from celery_singleton_beat.protocol.awaited import Awaited
+from celery_singleton_beat.protocol.awaited import Awaited, Postponed
 from celery_singleton_beat.protocol.claim import Claim, Queued, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.history import Told
@@ -130,6 +130,15 @@ class Twins(Machine):
     )
     def dismisses(self, runs: list[str], verb: str) -> None:
         self.both(verb, runs, *["r1"] * (verb == "await_again"))
+
+    @rule(
+        run=st.sampled_from(["run1", "run3"]),
+        wait=st.integers(-1, 3),
+        attempt=st.integers(0, 3),
+    )
+    def postpones(self, run: str, wait: int, attempt: int) -> None:
+        for_ms = wait * STEP_MS if wait >= 0 else ABSENT
+        self.both("postpone", [Postponed(run, for_ms, attempt, "é|" * attempt)], "r|1")
 
     @rule(replica=replicas)
     def leaves(self, replica: str) -> None:

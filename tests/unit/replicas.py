@@ -15,7 +15,17 @@ from celery_singleton_beat.store.memory_store import MemoryStore
 from celery_singleton_beat.testing import FakeClock, RecordingPublisher
 
 PACE = Pace(hold_ms=5000, poll_ms=1000, replica_timeout_ms=15_000)
-_FLAKY = ("claim", "settle", "adopt", "slots", "leave", "recall", "dismiss", "await_again")
+_FLAKY = (
+    "claim",
+    "settle",
+    "adopt",
+    "slots",
+    "leave",
+    "recall",
+    "dismiss",
+    "await_again",
+    "postpone",
+)
 
 
 class Flaky(MemoryStore):

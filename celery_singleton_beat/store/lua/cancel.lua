@@ -10,8 +10,8 @@ local cursor = '0'
 repeat
   local page = redis.call('HSCAN', KEYS[4], cursor, 'COUNT', 200)
   for i = 1, #page[2], 2 do
-    local run, fields = page[2][i], split(page[2][i + 1], 5)
-    if fields and fields[5] == ARGV[8] then
+    local run, fields = page[2][i], split(page[2][i + 1], 6)
+    if fields and fields[6] == ARGV[8] then
       redis.call('ZREM', KEYS[3], run)
       redis.call('HDEL', KEYS[4], run)
     end
