@@ -64,6 +64,7 @@ class Outbound:
         self._replica = replica.name
         self._pace = replica.pace
         self._busy = replica.store.busy
+        self._note_once = replica.store.note_once
         self._clock_ms = replica.clock_ms
         self._alone: set[str] = set()
         self._told: list[Event] = []
@@ -147,7 +148,11 @@ class Outbound:
     def _publish_once(
         self, work: Work, now_ms: int, asked_ms: int, settling: Settling
     ) -> list[Settlement]:
-        """Move the slot on, and only then publish; what goes wrong is told and not repeated."""
+        """Move the slot on, and only then publish; what goes wrong is told and not repeated.
+
+        Whoever dies in between leaves it as settled: it counts as queued for its
+        time, and the history knows nothing of it.
+        """
         assumed = [
             Delivery(Sent.SENT, self._publisher.task_id(occurrence))
             for occurrence in work.plan.publish
@@ -155,11 +160,19 @@ class Outbound:
         settlement, _ = work.settlement(assumed, now_ms, self._replica, is_in_time=True)
         if settling.settle_once(settlement) in {Settled.CONFIRMED, Settled.STALE}:
             self._told += work.published([], now_ms, self._replica)
-            for publication in work.publications(now_ms):
+            told, unsent = [], []
+            for publication, assumption in zip(work.publications(now_ms), assumed, strict=True):
                 (delivery,) = self._publisher.publish(
                     [publication], lambda: not self.is_over(asked_ms)
                 )
+                # Where it was not even tried, nobody told its id.
+                delivery = delivery._replace(task_id=assumption.task_id)
                 self._told.append(work.delivered_once(publication, delivery, now_ms, self._replica))
+                told.append(work.told_once(publication, delivery, self._replica))
+                if delivery.sent in {Sent.UNSENT, Sent.FAILED}:
+                    unsent.append(delivery.task_id)
+            if told:
+                self._note_once(work.claim.entry, told, unsent)
         return [settlement]
 
     def _publish(self, group: list[Work], now_ms: int, asked_ms: int) -> list[Settlement]:

@@ -108,6 +108,14 @@ class Work(NamedTuple):
             )
         return happened.OccurrenceDropped(entry, scheduled_ms, delivery.task_id, delivery.error)
 
+    def told_once(self, publication: Publication, delivery: Delivery, replica: str) -> Told:
+        """Say for the history what became of an occurrence that is published at most once."""
+        scheduled_ms, run = publication.occurrence.scheduled_ms, delivery.task_id
+        if delivery.sent is Sent.SENT:
+            return Told("published", scheduled_ms, run, replica, self.cause)
+        how = "perhaps not sent" if delivery.sent is Sent.UNKNOWN else "not sent"
+        return Told("dropped", scheduled_ms, run, replica, f"{how}: {delivery.error}"[:200])
+
     def settlement(
         self, deliveries: Sequence[Delivery], now_ms: int, replica: str, *, is_in_time: bool
     ) -> tuple[Settlement, Event | None]:
@@ -198,9 +206,11 @@ class Work(NamedTuple):
         self, sent: Sequence[Delivery], trouble: Event | None, replica: str
     ) -> tuple[Told, ...]:
         """Say for the history what was published, left out and not sent."""
+        # What is published at most once is not published yet: ``told_once`` says what became of it.
+        there = () if self.timing.is_at_most_once else zip(self.plan.publish, sent, strict=False)
         told = [
             Told("published", occurrence.scheduled_ms, delivery.task_id, replica, self.cause)
-            for occurrence, delivery in zip(self.plan.publish, sent, strict=False)
+            for occurrence, delivery in there
         ]
         for missed in self.plan.missed:
             by = missed.by_ms or ("" if missed.reason is Reason.LATE else missed.reason.value)

@@ -94,7 +94,11 @@ COUNTERS: Final = (
         *("late", "paused", "overlap", "changed"),
         prefix=SUPERSEDED,
     ),
-    _counter("occurrences_dropped", "Occurrences that can not be, and are lost.", "dropped"),
+    _counter(
+        "occurrences_dropped",
+        "Occurrences that can not be, or were delivered at most once and not sent.",
+        "dropped",
+    ),
     _counter("dispatch_failures", "Attempts to send an entry that failed.", "dispatch_failed"),
     _counter("requests", "Runs and backfills that somebody asked for.", "asked"),
     _counter("requests_cancelled", "Requests of these that were cancelled.", "called_off"),

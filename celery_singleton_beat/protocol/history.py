@@ -15,7 +15,8 @@ kind                   happened
 ``published_again``    nobody had begun it by its start deadline
 ``asked``              somebody asked for a run or a backfill; the note is its id
 ``called_off``         somebody cancelled that
-``dropped``            it cannot be: its entry was removed, or no replica knows it
+``dropped``            it cannot be: its entry was removed, or no replica knows it; with a
+                       run: it is delivered at most once, and the note says why it is not
 ``started``            a body began; the note is its lock key
 ``succeeded``          a body ended well; the note says how many milliseconds after it
                        got its lock key, if that is known

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from celery_singleton_beat.protocol.claim import Settlement
-from celery_singleton_beat.protocol.history import Fact
+from celery_singleton_beat.protocol.history import Fact, Told
 from celery_singleton_beat.store.memory_observed import MemoryObserved
 
 
 class MemorySettling(MemoryObserved):
     """Notes what a settlement awaits and tells."""
+
+    def note_once(self, entry: str, told: Sequence[Told], unsent: Sequence[str]) -> None:
+        with self._guard:
+            now_ms = self._enter()
+            for run in unsent:
+                self._state.queued.pop(run, None)
+            for kind, scheduled_ms, run, by, note in told:
+                self._note(Fact(now_ms, kind, entry, scheduled_ms, run, 0, by, note))
 
     def _note_settled(
         self, settlement: Settlement, now_ms: int, *, has_moved: bool, is_ours: bool

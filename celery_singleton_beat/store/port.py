@@ -20,6 +20,7 @@ from typing import Final, NamedTuple, Protocol
 
 from celery_singleton_beat.protocol.awaited import Awaited, Postponed
 from celery_singleton_beat.protocol.claim import Adopted, Claim, Settled, Settlement, Slot
+from celery_singleton_beat.protocol.history import Told
 from celery_singleton_beat.protocol.run import (
     Attempt,
     Begun,
@@ -180,6 +181,12 @@ class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, AlertStore, 
 
     def settle(self, digest: str, settlements: Sequence[Settlement]) -> list[Settled]:
         """End holds: move the slots on, or leave them for later."""
+
+    def note_once(self, entry: str, told: Sequence[Told], unsent: Sequence[str]) -> None:
+        """Note what became of occurrences that are delivered at most once.
+
+        Those runs that were surely ``unsent`` keep the next of the entry back no longer.
+        """
 
     def recall(self, *, limit: int, hold_ms: int) -> list[Awaited]:
         """Take overdue awaited occurrences, to publish them again; they are held meanwhile."""

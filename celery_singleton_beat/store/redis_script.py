@@ -22,6 +22,7 @@ _FEW: Final = 4
 _PARTS: Final = {
     "claim": ("prelude", "claim"),
     "settle": ("prelude", "settling", "settle"),
+    "note_once": ("prelude", "note_once"),
     "recall": ("prelude", "recall"),
     "busy": ("prelude", "busy"),
     "dismiss": ("prelude", "dismiss"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from celery_singleton_beat.protocol.awaited import Awaited, Postponed
 from celery_singleton_beat.protocol.claim import Adopted, Claim, Settled, Settlement, Slot
+from celery_singleton_beat.protocol.history import Told
 from celery_singleton_beat.store.port import (
     Adoption,
     ClaimAnswer,
@@ -72,6 +73,13 @@ class RedisSlots(Settlers):
         return self._settle(
             "settle", (keys.meta, keys.due, keys.held, keys.slots), settlements, digest
         )
+
+    def note_once(self, entry: str, told: Sequence[Told], unsent: Sequence[str]) -> None:
+        keys = self.keys
+        words = [word for one in told for word in one]
+        # An empty table is no list to Lua.
+        args = (self._history, entry, list(unsent) or "", *words)
+        self._call("note_once", (keys.meta, keys.history, keys.queued), args)
 
     def recall(self, *, limit: int, hold_ms: int) -> list[Awaited]:
         keys = self.keys

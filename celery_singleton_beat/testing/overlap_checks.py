@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from celery_singleton_beat.protocol.claim import Queued, Settled, Settlement
+from celery_singleton_beat.protocol.history import Told
 from celery_singleton_beat.protocol.run import NOTICE_MS, Outcome
 from celery_singleton_beat.testing.harness import START_MS, TTL_MS, StoreUnderTest, equal
 
@@ -34,6 +35,21 @@ def a_published_run_is_busy_until_its_time_is_over(it: StoreUnderTest) -> None:
     it.clock.advance(1)
 
     equal(it.store.busy(["run"]), [False])
+
+
+def what_was_not_sent_at_most_once_is_busy_no_longer(it: StoreUnderTest) -> None:
+    _publish(it)
+    it.store.note_once("x", [Told("published", START_MS, "run", "r1", "")], [])
+    equal(it.store.busy(["run"]), [True])
+
+    dropped = Told("dropped", START_MS, "run", "r|1", "not sent: é")
+    it.store.note_once("x", [dropped, dropped._replace(run="other")], ["run", "nobody"])
+
+    equal(it.store.busy(["run"]), [False])
+    equal(it.kinds(), ["published", "dropped", "dropped"])
+    fact = it.store.history(2)[1]
+    equal((fact.entry, fact.scheduled_ms, fact.run, fact.by), ("x", START_MS, "run", "r|1"))
+    equal(fact.note, "not sent: é")
 
 
 def a_stored_entry_s_run_is_busy_too(it: StoreUnderTest) -> None:
@@ -100,6 +116,7 @@ def a_run_that_waits_for_its_retry_is_busy(it: StoreUnderTest) -> None:
 OVERLAP_CHECKS = (
     a_run_that_nobody_knows_is_not_busy,
     a_published_run_is_busy_until_its_time_is_over,
+    what_was_not_sent_at_most_once_is_busy_no_longer,
     a_stored_entry_s_run_is_busy_too,
     a_settlement_that_comes_too_late_queues_nothing,
     a_run_that_began_is_busy_until_it_has_ended,

@@ -76,6 +76,7 @@ MISSING: Final[tuple[tuple[str, str, str], ...]] = (
     ("begin", "int(now + wait + deadline), ARGV[13]", "int(now + wait), ARGV[13]"),
     ("begin", "    note('refused')\n    drop_message()\n", "    note('refused')\n"),
     ("busy", " + NOTICE > now", " > now"),
+    ("note_once", "if ARGV[8] ~= '' then", "if false then"),
     # Whose claim it is.
     ("claim", "fields[1] ~= request then", "false then"),
     ("claim", "slot[4] > 0 and slot[3] >= from", "slot[3] >= from"),

@@ -120,6 +120,11 @@ class Twins(Machine):
         settlement = Settlement(claim.entry, claim.slot.fence, slot, watched, told, queued=queued)
         self.both("settle", digest, [settlement])
 
+    @rule(runs=st.lists(st.sampled_from(["run1", "run2", "run3"]), max_size=2), name=names)
+    def notes_once(self, runs: list[str], name: str) -> None:
+        told = [Told("dropped", START_MS, run, "r|1", "not sent") for run in runs]
+        self.both("note_once", name, [Told("published", START_MS, "run1", "r1"), *told], runs)
+
     @rule(limit=st.integers(1, 3))
     def recalls(self, limit: int) -> None:
         self.both("recall", limit=limit, hold_ms=STEP_MS)

@@ -281,6 +281,7 @@ def test_what_the_store_knows_to_be_lost_is_alerted_of_and_what_was_wanted_is_no
         ("superseded", "1700000000000|paused|3", False),
         ("given up", "", True),
         ("dropped", "", True),
+        ("dropped", "not sent: no route", True),
         ("refused", "", True),
         ("discarded", "expired", True),
         ("discarded", "revoked", False),

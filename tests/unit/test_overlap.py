@@ -136,6 +136,35 @@ def test_at_most_once_moves_on_before_it_publishes(it: Deployment) -> None:
     assert [d.scheduled_ms for d in it.heard(happened.OccurrenceDropped)] == at(10, 20)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("fate", [Sent.UNSENT, Sent.FAILED])
+@pytest.mark.parametrize("overlap", [Overlap.SKIP, Overlap.QUEUE])
+def test_at_most_once_what_was_not_sent_keeps_the_next_one_from_nothing(
+    it: Deployment, overlap: Overlap, fate: Sent
+) -> None:
+    beat = it.replica(apart(overlap, is_at_most_once=True))
+    it.broker.fates["x"] = fate
+    it.run(15, beat)
+    it.broker.fates.clear()
+
+    it.run(10, beat)
+
+    assert it.sent() == at(20)
+    facts = [(fact.kind, fact.scheduled_ms, fact.by) for fact in it.store.history(9)]
+    assert facts == [("published", *at(20), "r1"), ("dropped", *at(10), "r1")]
+    assert it.store.history(9)[1].note == f"not sent: {fate.value}"
+
+
+def test_at_most_once_what_may_have_been_sent_keeps_the_next_one_back(it: Deployment) -> None:
+    beat = it.replica(apart(Overlap.SKIP, is_at_most_once=True))
+    it.broker.fates["x"] = Sent.UNKNOWN
+
+    it.run(25, beat)
+
+    assert it.sent() == at(10)
+    dropped = it.store.history(9)[-1]
+    assert (dropped.kind, dropped.note) == ("dropped", "perhaps not sent: UNKNOWN")
+
+
 def test_at_most_once_publishes_nothing_that_is_not_known_to_be_settled(it: Deployment) -> None:
     beat = it.replica(apart(Overlap.ALLOW, is_at_most_once=True))
     it.run(5, beat)

@@ -190,7 +190,8 @@ def _how_lost(fact: Fact) -> str | None:
         case "superseded" if not LeftOut.from_note(fact.note).by:
             return "it was due too long ago when somebody looked"
         case "dropped":
-            return "its entry is gone, or no replica knows it"
+            once = f"it is delivered at most once, and was {fact.note}"
+            return once if fact.run else "its entry is gone, or no replica knows it"
         case "refused":
             return "its message came when its window was over"
         case _:
