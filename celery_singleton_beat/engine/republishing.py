@@ -11,7 +11,7 @@ from dataclasses import replace
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.claiming import UNUSABLE_MS
 from celery_singleton_beat.engine.outbound import Outbound
-from celery_singleton_beat.engine.publisher import Delivery, Publication, Sent
+from celery_singleton_beat.engine.publisher import BrokerUnavailable, Delivery, Publication, Sent
 from celery_singleton_beat.engine.replica import Replica
 from celery_singleton_beat.engine.stored_entries import StoredEntries
 from celery_singleton_beat.engine.work import GIVE_UP_AFTER, RETRY_MS
@@ -77,24 +77,36 @@ class Republishing:
     def rerun(self, asked_ms: int) -> None:
         """Publish the messages of runs whose workers died.
 
+        One that breaks the connection may do so each time: it waits longer each
+        time, and the others go on by a new one. What was not tried is held for a while.
+
         Raises:
             StoreError: the store did not answer; what was reclaimed is held for a while.
         """
-        done, hopeless = [], []
+        done, unsure, hopeless = [], [], []
         for crashed in self._store.reclaim(limit=self._pace.batch, hold_ms=self._pace.hold_ms):
-            if self._outbound.is_over(asked_ms):
+            if self._outbound.is_over(asked_ms) or not self._is_connected():
                 break
             delivery = self._publisher.publish_again(crashed.message)
             if delivery.sent is Sent.SENT:
                 done.append(crashed)
                 self._events.emit(happened.RunRepublished(crashed.run, self._replica))
+            elif delivery.sent is Sent.UNKNOWN:
+                unsure.append(crashed)
             elif delivery.sent is Sent.FAILED:
                 hopeless.append(crashed)
                 self._events.emit(happened.RunNotRepublished(crashed.run, delivery.error))
-            else:
-                break
         self._store.rerun(done, self._replica)
+        self._store.rerun(unsure)
         self._store.give_up(hopeless)
+
+    def _is_connected(self) -> bool:
+        """Tell whether there is a connection, making a new one if the last is lost."""
+        try:
+            self._publisher.connect()
+        except BrokerUnavailable:
+            return False
+        return True
 
     def _publication(
         self, one: Awaited, stored: Mapping[str, tuple[Entry, int] | None], now_ms: int

@@ -11,9 +11,10 @@ from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.dispatcher import Dispatcher
 from celery_singleton_beat.engine.publisher import Delivery, Publication, Sent
 from celery_singleton_beat.protocol.definition import Entry
+from celery_singleton_beat.protocol.run import NOTICE_MS, Attempt
 from celery_singleton_beat.protocol.stored import Put
 from celery_singleton_beat.testing import START_MS, RecordingPublisher
-from celery_singleton_beat.testing.harness import NO_QUOTA
+from celery_singleton_beat.testing.harness import NO_QUOTA, TTL_MS
 from tests.unit.replicas import Deployment, timings
 
 FIRST_MS = START_MS + 1000
@@ -21,12 +22,17 @@ DEADLINE_MS = 4000
 
 
 class OneLine(RecordingPublisher):
-    """A publisher on one connection: a poisoned message breaks it, as a missing exchange does."""
+    """A publisher on one connection: a poisoned message breaks it, as a missing exchange does.
+
+    With the message that it ``goes_with`` the broker is away.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.poison: set[str] = set()
         self.is_broken = False
+        self.failed: list[str] = []
+        self.goes_with = ""
 
     def connect(self) -> None:
         super().connect()
@@ -37,14 +43,21 @@ class OneLine(RecordingPublisher):
     ) -> list[Delivery]:
         return [self._try(one, may_go_on) for one in publications]
 
+    def publish_again(self, message: str) -> Delivery:
+        if self.is_broken or message in self.poison:
+            return self._fail(message)
+        return super().publish_again(message)
+
     def _try(self, one: Publication, may_go_on: Callable[[], bool]) -> Delivery:
         if self.is_broken or one.occurrence.entry in self.poison:
-            return self._fail()
+            return self._fail(one.occurrence.entry)
         return super().publish([one], may_go_on)[0]
 
-    def _fail(self) -> Delivery:
+    def _fail(self, name: str) -> Delivery:
         fate = Sent.UNSENT if self.is_broken else Sent.UNKNOWN
+        self.failed += [name] * (not self.is_broken)
         self.is_broken = True
+        self.is_away |= name == self.goes_with
         return Delivery(fate, "", "no exchange")
 
 
@@ -141,3 +154,40 @@ def test_what_breaks_the_line_each_time_does_not_keep_the_others_from_being_reca
     it.run(30, replica)
 
     assert {name for name in names if len(it.sent(name)) > 1} == set(names) - it.broker.poison
+
+
+def test_what_breaks_the_line_each_time_does_not_keep_the_others_from_being_run_again(
+    it: Deployment,
+) -> None:
+    """One exchange was deleted: the broker closes the channel on each message to it."""
+    broker = it.broker = OneLine()
+    broker.poison = {"a", "c"}
+    replica = it.replica(timings())
+    it.run(2, replica)
+    for run in "abcd":
+        attempt = Attempt(run, run, run, TTL_MS, message=run)
+        it.store.begin(attempt, close_if_busy=False, grace_ms=0)
+
+    it.run((TTL_MS + NOTICE_MS) // 1000 + 1, replica)
+
+    assert broker.again == ["b", "d"]
+    assert len(broker.failed) == 2
+    it.run(60, replica)
+    assert len(broker.failed) == 4
+
+
+def test_without_a_broker_the_others_are_left_for_later(it: Deployment) -> None:
+    broker = it.broker = OneLine()
+    broker.poison, broker.goes_with = {"a"}, "a"
+    replica = it.replica(timings())
+    it.run(2, replica)
+    for run in "ab":
+        attempt = Attempt(run, run, run, TTL_MS, message=run)
+        it.store.begin(attempt, close_if_busy=False, grace_ms=0)
+    it.run((TTL_MS + NOTICE_MS) // 1000 + 1, replica)
+    assert broker.again == []
+
+    broker.is_away = False
+    it.run(6, replica)
+
+    assert broker.again == ["b"]
