@@ -11,17 +11,17 @@ import json
 import os
 import pathlib
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 
 from celery_singleton_beat import SingletonTask, subscribe
 from celery_singleton_beat.events import Event, RunBegan, RunEnded
 from celery_singleton_beat.protocol.occurrence import HEADER, Occurrence
-from tests.rig import witness
+from tests.rig import sending, witness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 given = json.loads(os.environ["ACCEPTANCE"])
 
@@ -104,4 +104,14 @@ def write_down(event: Event) -> None:
         witness.record(directory, kind=type(event).__name__, told=dataclasses.asdict(event))
 
 
+def name_of(headers: Mapping[str, Any], body: Any) -> dict[str, str]:
+    """What a beat's message is for."""
+    del body
+    told = Occurrence.from_header(headers.get(HEADER))
+    assert told is not None
+    key = witness.key_of(told.entry, told.scheduled_ms, told.cause)
+    return {"entry": told.entry, "key": key}
+
+
 subscribe(app, write_down)
+sending.watch(name_of)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
+from celery_singleton_beat.protocol.claim import Slot
 from tests.rig.witness import key_of
 
 if TYPE_CHECKING:
@@ -91,8 +92,22 @@ class Deployment:
 
     def holds(self) -> dict[str, int]:
         """The entries that somebody has claimed, and until when."""
-        found: Any = self.store.zrange("{csb:acceptance}:held", 0, -1, withscores=True)
-        return {name.decode(): int(until_ms) for name, until_ms in found}
+        return holds_of(self.store)
+
+
+def holds_of(store: redis.Redis) -> dict[str, int]:
+    """The entries in a store that somebody has claimed, and until when."""
+    index: Any = store.zrange("{csb:acceptance}:held", 0, -1, withscores=True)
+    slots: Any = store.hgetall("{csb:acceptance}:stored")
+    stored = ((name, Slot.from_text(text.decode())) for name, text in slots.items())
+    held = [*index, *((name, slot.hold_until_ms) for name, slot in stored if slot.is_held)]
+    return {name.decode(): int(until_ms) for name, until_ms in held}
+
+
+def claimed_with(entries: Collection[str], holds: Mapping[str, int]) -> int:
+    """How many entries are held by the claim that has these: a claim's holds end together."""
+    ends = {holds[entry] for entry in entries if entry in holds}
+    return sum(until_ms in ends for until_ms in holds.values())
 
 
 SCHEDULER = "celery_singleton_beat:SingletonScheduler"
@@ -109,7 +124,6 @@ class Facts:
         self.begun: collections.Counter[str] = collections.Counter()
         self.ended: collections.Counter[str] = collections.Counter()
         self.published: collections.Counter[str] = collections.Counter()
-        self.publisher = 0
         self.published_ns: dict[str, int] = {}
         self.late_ms: dict[str, int] = {}
         self.events: collections.Counter[str] = collections.Counter()
@@ -179,7 +193,6 @@ class Facts:
                 told = fact["told"]
                 key = key_of(told["entry"], told["scheduled_ms"], told["cause"])
                 self.published[key] += 1
-                self.publisher = fact["pid"]
                 self.published_ns.setdefault(key, fact["at_ns"])
                 self.late_ms.setdefault(key, told["late_ms"])
             case "RunPostponed":

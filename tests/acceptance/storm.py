@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
-from tests.acceptance.deployment import ENOUGH, GOVERNS, Deployment
+from tests.acceptance.deployment import ENOUGH, GOVERNS, Deployment, claimed_with
+from tests.rig.sending import MOMENTS, catch
 
 if TYPE_CHECKING:
     import random
@@ -19,7 +21,11 @@ HOLD_MS = 2000
 
 
 class Storm:
-    """Random faults among three beats and two workers; whoever dies is started again."""
+    """Random faults among three beats and two workers; whoever dies is started again.
+
+    A beat that is killed or frozen has claimed something: `orphaned` says how much, strike by
+    strike. It has sent nothing of it yet, or all and noted it nowhere, in turn.
+    """
 
     def __init__(
         self,
@@ -33,7 +39,9 @@ class Storm:
         self.workers = [self._start_worker() for _ in range(2)]
         self.beats = [self._start_beat(place) for place in range(len(SHIFTS_MS))]
         self.counts: dict[str, int] = {}
+        self.orphaned: list[int] = []
         self._bag: list[Callable[[], None]] = []
+        self._moments = itertools.cycle(chance.sample(MOMENTS, len(MOMENTS)))
         for beat in self.beats:
             beat.wait_for(GOVERNS, ENOUGH)
 
@@ -53,7 +61,7 @@ class Storm:
         fault()
 
     def kill_beat(self) -> None:
-        place = self._busy_beat()
+        place = self._caught_beat()
         self.beats[place].kill()
         self.beats[place] = self._start_beat(place)
 
@@ -64,8 +72,7 @@ class Storm:
 
     def freeze_beat(self) -> None:
         """Stand still for longer than the hold, then go on as if nothing had been."""
-        beat = self.beats[self._busy_beat()]
-        beat.freeze()
+        beat = self.beats[self._caught_beat()]
         held_until_ms = self._deployment.now_ms() + HOLD_MS
         self._deployment.facts.wait_past(held_until_ms + self._chance.randrange(200, 1500))
         beat.thaw()
@@ -87,14 +94,13 @@ class Storm:
         if children:
             worker.kill_child(self._chance.choice(children))
 
-    def _busy_beat(self) -> int:
-        """The replica that has just told of a publish, and has yet to settle it."""
-        facts = self._deployment.facts
-        facts.read()
-        told = facts.published.total()
-        facts.wait_until(lambda facts: facts.published.total() > told)
-        pids = [beat.pid for beat in self.beats]
-        return pids.index(facts.publisher) if facts.publisher in pids else 0
+    def _caught_beat(self) -> int:
+        """A replica that stands still where it sends what it has claimed."""
+        beat, entries = catch(
+            self._deployment.witness, self.beats, next(self._moments), within_s=ENOUGH
+        )
+        self.orphaned.append(claimed_with(entries, self._deployment.holds()))
+        return self.beats.index(beat)
 
     def _start_beat(self, place: int) -> Proc:
         return self._deployment.beat(skew=self._clocks[place])

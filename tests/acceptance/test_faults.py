@@ -83,10 +83,12 @@ def test_every_occurrence_runs_once_through_kills_freezes_and_wrong_clocks(  # n
     told = exported.facts_of(store_url)
     tally = deployment.witness.tally()
     may = timetable.keys(ENTRIES, begun_ms, deployment.now_ms())
-    show("faults", storm.counts)
+    show("faults", storm.counts | {"orphaned claims": storm.orphaned})
     show("events", facts.events)
     show("ledger", account(tally, facts, due, may=may))
     show("exported", {kind: len(exported.occurrences(told, kind)) for kind in SHOWN})
+    assert storm.orphaned
+    assert 0 not in storm.orphaned
     assert exporter.counted() == pytest.approx(exported.expected(told))
     assert on_pages.Dashboard(deployment).counted() == on_pages.expected_counts(told)
     assert due - exported.occurrences(told, "published") == set()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tests.acceptance import timetable
 from tests.acceptance.deployment import ENOUGH, GOVERNS, Deployment, told
 from tests.acceptance.timetable import Every
+from tests.rig.sending import SENT, catch
 from tests.rig.witness import key_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ def tokens(deployment: Deployment) -> list[int]:
     facts = (fact for fact in deployment.witness.facts() if fact["kind"] == "begin")
     ordered = sorted(facts, key=lambda fact: fact["at_ns"])
     return [fact["token"] for fact in ordered if fact["key"].startswith("lasting@")]
+
+
+def sent_by(deployment: Deployment) -> list[dict[str, Any]]:
+    """The messages that replicas have sent."""
+    return [fact for fact in deployment.witness.facts() if fact["kind"] == "sent"]
 
 
 def locked(deployment: Deployment) -> int:
@@ -98,6 +104,33 @@ def test_a_replica_killed_right_after_its_claim_delays_only_what_it_held(
     assert max(facts.published_ns[key] for key in next_of_others) < min(
         facts.published_ns[key] for key in stuck
     )
+
+
+def test_what_a_replica_sent_and_did_not_settle_is_sent_again_and_runs_once(
+    make_deployment: Callable[..., Deployment], redis_url: str
+) -> None:
+    """F4, S0-37, S1-13: it is killed between the publish and the settlement."""
+    entries = tuple(Every(f"entry-{number}", SECOND_MS, catch_up="all") for number in range(5))
+    deployment = make_deployment(redis_url, timetable.schedule(*entries))
+    facts, beats = deployment.facts, [deployment.beat(), deployment.beat()]
+    deployment.worker()
+    for beat in beats:
+        beat.wait_for(GOVERNS, ENOUGH)
+
+    doomed, entries_sent = catch(deployment.witness, beats, SENT, ENOUGH)
+    orphaned = entries_sent & deployment.holds().keys()
+    doomed.kill()
+    sent = {told["key"] for told in sent_by(deployment) if told["pid"] == doomed.pid}
+    stuck = {max(key for key in sent if key.startswith(f"{entry}@")) for entry in orphaned}
+    facts.wait_accounted(stuck)
+    facts.wait_until(lambda facts: facts.events["DuplicateDropped"] >= len(stuck))
+
+    runs = {key: [t["run"] for t in sent_by(deployment) if t["key"] == key] for key in stuck}
+    tally = deployment.witness.tally()
+    assert orphaned == entries_sent != set()
+    assert {key: len(ids) for key, ids in runs.items()} == dict.fromkeys(stuck, 2)
+    assert {key: len(set(ids)) for key, ids in runs.items()} == dict.fromkeys(stuck, 1)
+    assert {key: tally.started(key) for key in stuck} == dict.fromkeys(stuck, 1)
 
 
 def test_a_graceful_stop_in_the_middle_of_a_job_keeps_its_lock(

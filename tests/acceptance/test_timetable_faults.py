@@ -84,7 +84,7 @@ def test_changes_and_faults_lose_repeat_and_revive_nothing(
 
     tally = deployment.witness.tally()
     fates = ledger.fates(facts.ended, facts.published, history)
-    show("faults", storm.counts)
+    show("faults", storm.counts | {"orphaned claims": storm.orphaned})
     show("changes", client.counts)
     show("events", facts.events)
     show(
@@ -97,6 +97,7 @@ def test_changes_and_faults_lose_repeat_and_revive_nothing(
             "duplicates": len(tally.duplicates()),
         },
     )
+    assert any(storm.orphaned)  # but for what the client has just removed: each of them
     assert tally.duplicates() == set()
     assert [ledger.told(key, history) for key in lost(ledger, facts, history)] == []
     assert tally.lost(ticks) == set()

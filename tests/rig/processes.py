@@ -78,6 +78,10 @@ class Proc(ChildProcess):
                 os.kill(pid, signal.SIGSTOP)
         _until(lambda: all(_state(pid) in "TZX" for pid in targets), "stop on SIGSTOP")
 
+    def wait_still(self) -> None:
+        """Return when the process, which stops itself, stands still."""
+        _until(lambda: _state(self.pid) in "TZX", "stop by itself")
+
     def thaw(self) -> None:
         """SIGCONT to the whole group, frozen or not; returns when they can run."""
         with contextlib.suppress(ProcessLookupError):
