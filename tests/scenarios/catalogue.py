@@ -58,9 +58,9 @@ def quiet(site: Site) -> None:
 
 
 def kills(site: Site) -> None:
-    """A beat that is sending is killed (SIGKILL) and started again, then a worker; thrice."""
+    """A beat is killed (SIGKILL) as it sends, and started again, then a worker; thrice."""
     for place in (0, 1, 2):
-        site.kill_beat(site.beats.index(site.busy()))
+        site.kill_beat(site.beats.index(site.catch()))
         site.last(2.5)
         site.kill_worker(place % len(site.workers))
         site.last(2.5)
@@ -68,8 +68,9 @@ def kills(site: Site) -> None:
 
 
 def all_beats_killed(site: Site) -> None:
-    """All beats are killed at once, and started again."""
+    """All beats are killed at once, one of them as it sends, and started again; twice."""
     for _ in range(2):
+        site.catch()
         for beat in site.beats:
             beat.kill()
         site.supervise()
@@ -77,10 +78,9 @@ def all_beats_killed(site: Site) -> None:
 
 
 def frozen_beats(site: Site) -> None:
-    """A beat that is sending stands still for 6.5 s, and goes on as if nothing had been; thrice."""
+    """A beat stands still for 6.5 s as it sends, and goes on as if nothing had been; thrice."""
     for _ in range(3):
-        beat = site.busy()
-        beat.freeze()
+        beat = site.catch()
         site.last(TOO_LONG_S)
         beat.thaw()
         site.last(2)
@@ -109,16 +109,14 @@ def wrong_hosts(site: Site) -> None:
 def store_clock_forward(site: Site) -> None:
     """The clock of the store's host is stepped forward by 10 s."""
     site.last(4)
-    if site.store_clock:
-        site.store_clock.step_ms(10_000)
+    site.step_store_clock(10_000)
     site.last(16)
 
 
 def store_clock_back(site: Site) -> None:
     """The clock of the store's host is stepped back by 10 s."""
     site.last(4)
-    if site.store_clock:
-        site.store_clock.step_ms(-10_000)
+    site.step_store_clock(-10_000)
     site.last(20)
 
 
@@ -204,12 +202,11 @@ def evicting_store(site: Site) -> None:
 
 
 def many(site: Site) -> None:
-    """Ten beats and twenty workers; in turn a beat is killed, one frozen, a worker killed."""
+    """Ten beats, twenty workers; in turn one is killed as it sends, one frozen, a worker killed."""
     for place in range(5):
-        site.kill_beat(site.beats.index(site.busy()))
+        site.kill_beat(site.beats.index(site.catch()))
         site.last(2)
-        beat = site.busy()
-        beat.freeze()
+        beat = site.catch()
         site.last(4)
         beat.thaw()
         site.kill_worker(place)
@@ -218,21 +215,21 @@ def many(site: Site) -> None:
 
 
 def storm(site: Site) -> None:
-    """A beat that is sending is killed, then a worker; the servers are struck while a beat sends.
+    """A beat is killed as it sends, then a worker; the servers are struck while two beats send.
 
-    Another beat stands still meanwhile and goes on after it, one is started without its servers,
-    and a worker is killed; at last a worker stands still, longer than its lease lasts.
+    One of the two goes on without its servers and is killed, the other stands still until they
+    are back; a worker is killed. At last one stands still, longer than its lease lasts.
     """
-    site.kill_beat(site.beats.index(site.busy()))
+    site.kill_beat(site.beats.index(site.catch()))
     site.last(2)
     site.kill_worker(0)
     site.last(3)
-    frozen = site.busy()
-    frozen.freeze()
-    awake = site.beats.index(site.busy())
+    frozen, sending = site.catch(), site.catch()
+    place = site.beats.index(sending)
     site.servers.strike()
+    sending.thaw()
     site.last(1)
-    site.kill_beat(awake)
+    site.kill_beat(place)
     site.last(2)
     site.kill_worker(1)
     site.last(1)

@@ -9,11 +9,14 @@ import importlib
 import json
 import os
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from celery import Celery, signals
+from celery import Celery
 
-from tests.rig import witness
+from tests.rig import sending, witness
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 given = json.loads(os.environ["ACCEPTANCE"])
 
@@ -31,10 +34,10 @@ def work(entry: str, seconds: float = 0.0) -> None:
             threading.Event().wait(seconds)
 
 
-def sent(headers: dict[str, Any] | None = None, body: Any = None, **_: Any) -> None:
-    """A beat has sent an entry's message."""
-    directory = os.environ[witness.VARIABLE]
-    witness.record(directory, kind="sent", entry=body[0][0], run=(headers or {}).get("id"))
+def name_of(headers: Mapping[str, Any], body: Any) -> dict[str, str]:
+    """What a beat's message is for: of which occurrence, none of it tells."""
+    del headers
+    return {"entry": body[0][0]}
 
 
-signals.after_task_publish.connect(sent, weak=False)
+sending.watch(name_of)

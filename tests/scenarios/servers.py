@@ -12,6 +12,7 @@ import redis
 
 from celery_singleton_beat.demo.server import HOST, EmbeddedServer, find_server_binary
 from tests.acceptance.campaign import CONFIRMED
+from tests.acceptance.deployment import holds_of
 from tests.rig.absent import NotInstalled
 from tests.rig.certificates import documented_rights, make_certificate, serve_tls
 from tests.rig.cluster import Cluster
@@ -73,6 +74,15 @@ class Servers(ABC):
         """Where the peers find it."""
 
     @abstractmethod
+    def primary(self) -> EmbeddedServer:
+        """The server that has the store's keys, before it is struck."""
+
+    def holds(self) -> dict[str, int]:
+        """The entries that somebody has claimed, and until when."""
+        with redis.Redis.from_url(self.primary().url()) as client:
+            return holds_of(client)
+
+    @abstractmethod
     def strike(self) -> None:
         """Bring the kind's own fault about."""
 
@@ -114,6 +124,9 @@ class Plain(Servers):
 
     def peer_conf(self) -> dict[str, Any]:
         return {"redbeat_redis_url": self.line.url(), "singleton_backend_url": self.line.url()}
+
+    def primary(self) -> EmbeddedServer:
+        return self.store
 
     def strike(self) -> None:
         self.store.kill()
@@ -252,6 +265,9 @@ class Sentinel(Servers):
             "singleton_backend_url": self.broker.url(),
         }
 
+    def primary(self) -> EmbeddedServer:
+        return self._replicated.primary
+
     def strike(self) -> None:
         for replica in (self._replicated.replica, self._other):
             self._replicated.put_on_line(replica)
@@ -302,8 +318,11 @@ class Clustered(Servers):
             "singleton_backend_url": self.broker.url(),
         }
 
+    def primary(self) -> EmbeddedServer:
+        return self._cluster.owner(SEEN)
+
     def strike(self) -> None:
-        self._struck = self._cluster.owner(SEEN)
+        self._struck = self.primary()
         self._struck.kill()
 
     def mend(self) -> None:
@@ -322,7 +341,7 @@ class ClusteredBehind(Clustered):
     peers = "The peers use it as they do the other one."
 
     def strike(self) -> None:
-        self._struck = self._cluster.owner(SEEN)
+        self._struck = self.primary()
         held = self._cluster.hold_back(self._struck)
         self._struck.command("SET", UNSEEN, "written when no replica heard it")
         threading.Event().wait(BEHIND_S)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import pathlib
 import random
 import shutil
 import tempfile
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.acceptance import timetable
-from tests.acceptance.deployment import CONF, ENOUGH, GOVERNS, SCHEDULER, Facts
+from tests.acceptance.deployment import CONF, ENOUGH, GOVERNS, SCHEDULER, Facts, claimed_with
 from tests.acceptance.timetable import Every
 from tests.rig.processes import CeleryRig, Proc, Processes
+from tests.rig.sending import MOMENTS, catch
 from tests.rig.skew import ClockSkew, build_library
 from tests.rig.witness import Witness, clock_ns
-from tests.scenarios.accounts import Account, due_keys, of_ours, of_peers
+from tests.scenarios.accounts import Account, StoreTime, due_keys, of_ours, of_peers
 from tests.scenarios.servers import Plain, Servers
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
 OURS: Final = "ours"
 PEERS: Final = "RedBeat + celery-singleton"
-SENT = ("OccurrencePublished", "sent")
 SILENCE_S = 20.0
+SENDS_WITHIN_S = 20.0
 ENTRIES = (
     *(Every(f"every-1s-{number:02}", 1000, 0.0 if number % 5 else 0.2) for number in range(15)),
     *(Every(f"every-2s-{number}", 2000, 0.4) for number in range(5)),
@@ -66,6 +68,10 @@ class Site:
         self.side, self.entries, self.size = side, entries, size
         self.chance = random.Random(seed)
         self._kind, self._on_crash = servers, on_crash
+        self._moments = itertools.cycle(self.chance.sample(MOMENTS, len(MOMENTS)))
+        self._caught: list[Proc] = []
+        self.orphaned: list[int] = []
+        self._store_times: list[StoreTime] = []
         self.beats: list[Proc] = []
         self.workers: list[Proc] = []
         self._stack = contextlib.ExitStack()
@@ -119,20 +125,30 @@ class Site:
             if not worker.running:
                 self.workers[place] = self.start_worker()
 
-    def busy(self) -> Proc:
-        """The beat that has sent something just now, and has more to do about it."""
-        known = len(self.witness.facts())
-        pids = {beat.pid: beat for beat in self.beats}
+    def catch(self) -> Proc:
+        """A beat that stands still where it sends, which has claimed what it sends.
 
-        def news() -> list[Proc]:
-            told = self.witness.facts()[known:]
-            return [
-                pids[fact["pid"]] for fact in told if fact["kind"] in SENT and fact["pid"] in pids
-            ]
+        In turn it has sent nothing of it yet, or all and noted it nowhere. Of the peers it is any
+        that stands still if none comes to that: who had sent may have gone, and the others wait.
+        """
+        try:
+            beat, entries = catch(self.witness, self.beats, next(self._moments), SENDS_WITHIN_S)
+        except TimeoutError:
+            if self.is_ours:
+                raise
+            beat = next((one for one in self.beats if one not in self._caught), self.beats[0])
+            beat.freeze()
+        self._caught.append(beat)
+        if self.is_ours:
+            self.orphaned.append(claimed_with(entries, self.servers.holds()))
+            assert self.orphaned[-1] > 0, "who is struck holds nothing"
+        return beat
 
-        with contextlib.suppress(TimeoutError):
-            self.facts.wait_until(lambda _: bool(news()), 10.0)
-        return next(iter(news()), self.beats[0])
+    def step_store_clock(self, by_ms: int) -> None:
+        """Step the clock of the store's host, if this machine has what it takes."""
+        if self.store_clock:
+            self.store_clock.step_ms(by_ms)
+            self._note_store_time()
 
     def kill_beat(self, place: int) -> None:
         self.beats[place].kill()
@@ -173,6 +189,7 @@ class Site:
         names = {entry.name for entry in self.entries}
         self.facts.wait_until(lambda it: names == {key.partition("@")[0] for key in it.ended})
         self.last(2.0)
+        self._note_store_time()
         self._from_ms, self._from_ns = self.servers.now_ms(), clock_ns()
 
     def account(self) -> Account:
@@ -192,7 +209,11 @@ class Site:
         self.facts.read()
         periods = {entry.name: entry.period_ms for entry in self.entries}
         superseded = self.facts.superseded(periods).keys()
-        return of_ours(self.witness.tally(), self.facts, due, superseded)
+        account = of_ours(self.witness, due, superseded, self._store_times)
+        return replace(account, orphaned=sum(self.orphaned))
+
+    def _note_store_time(self) -> None:
+        self._store_times.append(StoreTime(clock_ns(), self.servers.now_ms()))
 
     def _env(self, **conf: Any) -> dict[str, str]:
         schedule = timetable.schedule(*self.entries)
