@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -16,13 +17,15 @@ from celery_singleton_beat import Entry, Timetable
 from tests.acceptance import timetable
 from tests.acceptance.deployment import ENOUGH, GOVERNS, Deployment, account
 from tests.acceptance.timetable import Every
+from tests.rig.absent import skip_or_fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EARLIER: Final = "f53801c"
+EARLY: Final = "f53801c"
 """A commit that has been installed: no statistics, no facts of each entry, no words for them."""
 
+PACKAGE: Final = "celery_singleton_beat"
 ROOT: Final = Path(__file__).parents[2]
 SECOND_MS: Final = 1000
 CONFIGURED: Final = (Every("kept", 500), Every("slow", 2 * SECOND_MS))
@@ -43,20 +46,30 @@ print(celery_singleton_beat.__file__)
 """
 
 
-@pytest.fixture
-def earlier(tmp_path: Path) -> Path:
-    """The package as it was, in a folder; skipped where there is no history to take it from."""
-    folder, archive = tmp_path / "earlier", tmp_path / "earlier.tar"
-    command = ["git", "archive", "-o", str(archive), EARLIER, "celery_singleton_beat"]
-    try:
-        made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    except OSError:
-        pytest.skip("git is not there")
-    if made.returncode:
-        pytest.skip(f"the history does not go back to {EARLIER}")
+@pytest.fixture(params=["an early commit", "the last one"])
+def earlier(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The package as it was, in a folder."""
+    commit = EARLY if request.param == "an early commit" else before_the_last_change()
+    folder, archive = tmp_path / request.param, tmp_path / "earlier.tar"
+    if git("archive", "-o", str(archive), commit, PACKAGE).returncode:
+        skip_or_fail(f"the history back to {commit}")
     with tarfile.open(archive) as packed:
         packed.extractall(folder, filter="data")
     return folder
+
+
+def before_the_last_change() -> str:
+    """Find the nearest commit of which the package is another one than here, changed or not."""
+    commits = git("rev-list", "HEAD", "--", PACKAGE).stdout.split()
+    differs = (git("diff", "--quiet", one, "--", PACKAGE).returncode == 1 for one in commits)
+    found = next((one for one, other in zip(commits, differs, strict=True) if other), None)
+    return found or skip_or_fail("a history in which the package changed")
+
+
+def git(*words: str) -> subprocess.CompletedProcess[str]:
+    """Ask git about this tree."""
+    program = shutil.which("git") or skip_or_fail("git")
+    return subprocess.run([program, *words], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_replicas_and_workers_of_an_earlier_release_work_beside_these(
@@ -70,7 +83,7 @@ def test_replicas_and_workers_of_an_earlier_release_work_beside_these(
     facts, env = deployment.facts, {"PYTHONPATH": f"{earlier}{os.pathsep}{ROOT}"}
     told = subprocess.run(
         [sys.executable, "-c", PUT, "stored-earlier", redis_url],
-        env={**os.environ, **env}, cwd=earlier, capture_output=True, text=True, check=True,
+        env={**os.environ, **env}, cwd=earlier.parent, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert told.stdout.startswith(str(earlier))
     begun_ms = deployment.now_ms()
@@ -93,7 +106,7 @@ def test_replicas_and_workers_of_an_earlier_release_work_beside_these(
 
     tally = deployment.witness.tally()
     may = timetable.keys((*CONFIGURED, *STORED), begun_ms - 2 * SECOND_MS, deployment.now_ms())
-    show("rolling upgrade", account(tally, facts, due, may=may))
+    show(f"rolling upgrade from {earlier.name}", account(tally, facts, due, may=may))
     assert tally.unexpected(may) == set()
     assert tally.duplicates() == set()
     for proc in (*old, *new):
