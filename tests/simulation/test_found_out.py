@@ -178,7 +178,7 @@ def test_what_a_former_governor_gives_up_is_not_lost(
     assert "not at rest" in live(Choices(seed)), "this seed meets that no more: take another"
 
 
-@pytest.mark.parametrize("seed", [24067, 45504, 56101])
+@pytest.mark.parametrize("seed", [20932, 24067, 52567])
 def test_what_was_read_long_ago_puts_nothing_in_place(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
