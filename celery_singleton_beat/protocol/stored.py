@@ -177,13 +177,20 @@ def _limit_met(asked: Put, card: Card | None, tenant: Tenant, default: Quota) ->
 
 
 def put(
-    asked: Put, card: Card | None, slot: Slot | None, *, now_ms: int, revision: int
+    asked: Put,
+    card: Card | None,
+    slot: Slot | None,
+    *,
+    now_ms: int,
+    revision: int,
+    left: Tenant | None = None,
 ) -> tuple[Card, Slot]:
-    """Store a definition that was not refused.
+    """Store a definition that was not refused; ``left`` is the tenant that it leaves, if any.
 
     A new entry gets the slot its writer reckoned, if that is still to come. The
     slot of one that was there stays as it is; if the rule is another one now, or
-    had ended, whoever claims it next plans it anew.
+    had ended, whoever claims it next plans it anew. With its tenant it was stopped,
+    and goes on when it leaves it, or did when that was resumed.
     """
     written = Card(
         revision,
@@ -197,11 +204,13 @@ def put(
     if card is None or slot is None:
         return written, _first_slot(asked, now_ms)
     is_back = asked.is_enabled and not card.is_enabled
+    is_let_go = left is not None and left.is_paused
+    resumed_ms = max(card.resumed_ms, left.resumed_ms if left else 0)
     written = replace(
         written,
         is_paused=card.is_paused,
         note=card.note,
-        resumed_ms=now_ms if is_back else card.resumed_ms,
+        resumed_ms=now_ms if is_back or is_let_go else resumed_ms,
     )
     if not slot.is_held and (slot.due_ms == ABSENT or slot.rule != asked.rule):
         slot = replace(slot, due_ms=now_ms)

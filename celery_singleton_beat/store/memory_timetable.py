@@ -237,7 +237,8 @@ class MemoryTimetable(MemoryAsked):
         answer = refusal(asked, card, self._tenant(asked.tenant), quota)
         if answer is None:
             state.revision = next_revision(state.revision, now_ms=now_ms)
-            after, slot = put(asked, card, slot, now_ms=now_ms, revision=state.revision)
+            left = self._tenant(card.tenant) if card and card.tenant != asked.tenant else None
+            after, slot = put(asked, card, slot, now_ms=now_ms, revision=state.revision, left=left)
             if card is None or card.tenant != after.tenant:
                 self._count(after.tenant, 1)
             if card is not None:

@@ -142,6 +142,26 @@ def an_entry_that_moves_to_a_paused_tenant_stops_and_goes_on(it: StoreUnderTest)
     equal(it.taken(), ["a"])
 
 
+def what_was_due_in_a_tenants_pause_is_not_caught_up_by_who_leaves_it(it: StoreUnderTest) -> None:
+    """Neither while the tenant is paused, nor once it goes on, nor when it is forgotten."""
+    it.put("a", tenant="t")
+    it.put("b", tenant="t")
+    it.store.pause_all("t", paused=True)
+    it.clock.advance(100)
+
+    it.put("a", tenant="u")
+    it.clock.advance(100)
+    it.store.pause_all("t", paused=False)
+    it.clock.advance(100)
+    it.put("b", tenant="")
+    it.put("a", definition="2", tenant="u")
+
+    equal(
+        sorted((claim.entry, claim.resumed_ms) for claim in it.take().claims),
+        [("a", START_MS + 100), ("b", START_MS + 200)],
+    )
+
+
 def a_hold_moves_along_with_its_entry(it: StoreUnderTest) -> None:
     it.put("a", tenant="t")
     it.take()
@@ -250,6 +270,7 @@ TENANT_CHECKS = (
     an_entry_that_moves_counts_where_it_is,
     who_loses_an_entry_is_looked_at_when_the_next_is_due,
     an_entry_that_moves_to_a_paused_tenant_stops_and_goes_on,
+    what_was_due_in_a_tenants_pause_is_not_caught_up_by_who_leaves_it,
     a_hold_moves_along_with_its_entry,
     a_whole_tenant_stops_and_goes_on_in_one_step,
     a_tenant_that_is_paused_before_it_has_entries_stays_so,

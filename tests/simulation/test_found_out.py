@@ -62,12 +62,12 @@ def _what_is_stopped_is_looked_at(card: Any, slot: Any) -> Any:
     return stored.look_ms(replace(card, is_enabled=True, is_paused=False), slot)
 
 
-def _a_change_has_no_revision(entry: Any, card: Any, slot: Any, **when: int) -> Any:
+def _a_change_has_no_revision(entry: Any, card: Any, slot: Any, **when: Any) -> Any:
     after, slot = stored.put(entry, card, slot, **when)
     return (replace(after, revision=card.revision) if card else after), slot
 
 
-def _what_is_put_is_fired(entry: Any, card: Any, slot: Any, **when: int) -> Any:
+def _what_is_put_is_fired(entry: Any, card: Any, slot: Any, **when: Any) -> Any:
     after, moved = stored.put(entry, card, slot, **when)
     if slot is None and moved.slot_ms != ABSENT:
         moved = replace(moved, slot_ms=moved.slot_ms - 4000, due_ms=moved.due_ms - 4000)

@@ -51,9 +51,18 @@ local function leave_old(entry, card, asked)
   if card[7] ~= '' and card[7] ~= asked[7] then redis.call('ZREM', SOURCE .. card[7], entry) end
 end
 
+-- Since when an entry goes on: who leaves a tenant was stopped with it.
+local function resumed(asked, card)
+  local left = card[6] ~= asked[6] and tenant_of(card[6])
+  local is_back = asked[8] == '1' and card[4] == 0
+  if is_back or (left and left[2] == 1) then return now end
+  return math.max(card[3], left and left[3] or 0)
+end
+
 local function write(asked, card)
   local entry, enabled = asked[1], tonumber(asked[8])
   local new = {next_revision(), now, 0, enabled, 0, asked[6], asked[7], asked[11], '', asked[2]}
+  if card then new[3] = resumed(asked, card) end
   if not card or card[6] ~= asked[6] then
     tenant_of(asked[6])[1] = tenant_of(asked[6])[1] + 1
     save_tenant(asked[6])
@@ -63,7 +72,6 @@ local function write(asked, card)
   if card then
     slot = slot_of(entry, redis.call('HGET', STORED, entry))
     new[5], new[9] = card[5], card[9]
-    new[3] = enabled == 1 and card[4] == 0 and now or card[3]
     if slot[4] == 0 and (slot[2] < 0 or slot[8] ~= asked[3]) then slot[2] = now end
   else
     slot = first_slot(asked)
