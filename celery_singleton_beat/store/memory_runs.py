@@ -156,6 +156,8 @@ class MemoryRuns(MemoryObserved):
     def reclaim(self, *, limit: int, hold_ms: int) -> list[Crashed]:
         with self._guard:
             now_ms, state, crashed = self._enter(), self._state, []
+            if state.is_paused:
+                return []
             for run in first_due(state.crashable, now_ms, limit):
                 state.crashable[run] = now_ms + hold_ms
                 kept = state.messages[run]

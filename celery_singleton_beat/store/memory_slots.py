@@ -88,6 +88,8 @@ class MemorySlots(MemorySettling):
     def recall(self, *, limit: int, hold_ms: int) -> list[Awaited]:
         with self._guard:
             now_ms, state, recalled = self._enter(), self._state, []
+            if state.is_paused:
+                return []
             for run in first_due(state.awaited, now_ms, limit):
                 one = state.published[run]
                 begun_ms = state.begun_ms.get(one.entry, 0)

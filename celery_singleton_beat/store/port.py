@@ -189,7 +189,10 @@ class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, AlertStore, 
         """
 
     def recall(self, *, limit: int, hold_ms: int) -> list[Awaited]:
-        """Take overdue awaited occurrences, to publish them again; they are held meanwhile."""
+        """Take overdue awaited occurrences, to publish them again; they are held meanwhile.
+
+        While all is paused it gives none.
+        """
 
     def dismiss(self, runs: Sequence[str]) -> None:
         """Wait no longer for these runs to begin."""
@@ -243,7 +246,10 @@ class Store(TimetableStore, AskedStore, ObservedStore, ServerStore, AlertStore, 
         """
 
     def reclaim(self, *, limit: int, hold_ms: int) -> list[Crashed]:
-        """Take runs whose worker died, to publish their messages again; held meanwhile."""
+        """Take runs whose worker died, to publish their messages again; held meanwhile.
+
+        While all is paused it gives none.
+        """
 
     def rerun(self, crashed: Sequence[Crashed], by: str = "") -> None:
         """Note who published these again; without a name it is not known whether they were.

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from celery_singleton_beat.protocol.awaited import Awaited
+from celery_singleton_beat.protocol.claim import Settlement
+from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.stored import Put, PutAnswer, Stored
 from celery_singleton_beat.protocol.tenant import Quota, Tenant
 from celery_singleton_beat.store.port import Standing
@@ -226,6 +231,25 @@ def everything_stops_and_goes_on_in_one_step(it: StoreUnderTest) -> None:
     equal([(c.entry, c.resumed_ms) for c in it.take().claims], [("stored", START_MS + 1000)])
 
 
+def nothing_is_published_again_while_everything_is_paused(it: StoreUnderTest) -> None:
+    """Neither by who claimed before and goes on: the pause is over all that comes after it."""
+    it.plan(x=START_MS)
+    (claim,) = it.claim().claims
+    awaited = Awaited("lost", "x", START_MS, 1000, 60_000)
+    ended = replace(claim.slot, slot_ms=ABSENT, due_ms=ABSENT)
+    it.store.settle("a", [Settlement("x", claim.slot.fence, ended, (awaited,))])
+    it.begin(it.attempt("died", "h1", message="message"))
+    it.clock.advance(1_000_000)
+
+    it.store.pause_all(None, paused=True)
+    in_pause = (it.store.recall(limit=5, hold_ms=HOLD_MS), it.reclaimed())
+    it.store.pause_all(None, paused=False)
+
+    equal(in_pause, ([], []))
+    equal(it.store.recall(limit=5, hold_ms=HOLD_MS), [awaited])
+    equal([one.run for one in it.reclaimed()], ["died"])
+
+
 def the_last_resumption_counts(it: StoreUnderTest) -> None:
     def change(level: int, *, paused: bool) -> None:
         if level == 0:
@@ -275,6 +299,7 @@ TENANT_CHECKS = (
     a_whole_tenant_stops_and_goes_on_in_one_step,
     a_tenant_that_is_paused_before_it_has_entries_stays_so,
     everything_stops_and_goes_on_in_one_step,
+    nothing_is_published_again_while_everything_is_paused,
     the_last_resumption_counts,
     a_replica_hears_when_stored_entries_are_due,
 )

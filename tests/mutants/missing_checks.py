@@ -182,6 +182,8 @@ MISSING: Final[tuple[tuple[str, str, str], ...]] = (
     ("recall", "if begun > fields[1] or latest <= fields[1] then", "if latest <= fields[1] then"),
     ("recall", "if begun > fields[1] or latest <= fields[1] then", "if begun > fields[1] then"),
     ("reclaim", "    redis.call('ZADD', KEYS[2], until_ms, run)\n", ""),
+    ("recall", "if redis.call('HGET', KEYS[1], 'paused') == '1' then", "if false then"),
+    ("reclaim", "if redis.call('HGET', KEYS[1], 'paused') == '1' then", "if false then"),
     ("unlock", "redis.call('DEL', KEYS[3])", ""),
 )
 """A part, a text that stands in it once, and what it says instead."""

@@ -1,10 +1,11 @@
--- recall: take overdue awaited occurrences, to be published again.
+-- recall: take overdue awaited occurrences, to be published again; none while all is paused.
 -- Twin: protocol/awaited.is_lost, driven by MemoryStore.recall.
 -- KEYS 1 meta, 2 awaited, 3 published, 4 progress
 -- ARGV 6 limit, 7 hold ms
 -- Answer: {epoch, run, "scheduled|deadline|window|previous|failures|entry", run, …}
 expect({KEYS[2]}, {KEYS[3], KEYS[4]})
 local answer = {epoch}
+if redis.call('HGET', KEYS[1], 'paused') == '1' then return cjson.encode(answer) end
 local runs = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[6]))
 for _, run in ipairs(runs) do
   local text = redis.call('HGET', KEYS[3], run)

@@ -1,10 +1,12 @@
--- reclaim: take runs whose worker died, to publish their messages again.
+-- reclaim: take runs whose worker died, to publish their messages again; none while all is
+-- paused.
 -- Twin: MemoryRuns.reclaim.
 -- KEYS 1 meta, 2 crashable, 3 messages
 -- ARGV 6 limit, 7 hold ms
 -- Answer: {epoch, run, message, held until ms, deadline ms, run, …}
 expect({KEYS[2]}, {KEYS[3]})
 local answer = {epoch}
+if redis.call('HGET', KEYS[1], 'paused') == '1' then return cjson.encode(answer) end
 local until_ms = int(now + tonumber(ARGV[7]))
 for _, run in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', int(now), 'LIMIT', 0,
                                 tonumber(ARGV[6]))) do
