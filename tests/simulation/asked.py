@@ -46,7 +46,7 @@ class Requesting(Storing):
         expected = Asked.ASKED
         if known is None and (entry not in memory.slots or answer.verdict is Asked.UNKNOWN):
             expected = Asked.UNKNOWN
-        elif known is not None and not known.is_on and not asking.is_backfill:
+        elif not asking.is_backfill and self._is_off(entry):
             expected = Asked.STOPPED
         if answer.verdict is not expected:
             self.broke(f"{request} is {answer.verdict.value}, and not {expected.value}")
@@ -62,14 +62,18 @@ class Requesting(Storing):
         fleet = self.memory.fleet
         governs = request.digest == fleet.governor == fleet.adopted
         for claim in answer.claims:
-            name, ask, slot, card, _ = claim
+            name, ask, slot, card, portion = claim
             wanted = self.memory.asks.get(name)
             if wanted is None or not wanted.is_open:
                 self.broke(f"{name} was given to {who}, and nobody asks for it any more")
+            if wanted.is_config and self.is_all_stopped:
+                self.broke(f"{name} was given to {who}, and everything is paused")
             if wanted.is_config and not governs:
                 self.broke(f"{name} was given to {who}, whose timetable does not govern")
             if card is not None:
-                self._is_as_changed(who, ask.entry, card)
+                tenant = self._is_as_changed(who, ask.entry, card).tenant
+                if not self._has_given(name, slot):
+                    self._takes_up(who, tenant, portion, request.per_minute, answer.now_ms)
             elif not wanted.is_config:
                 self.broke(f"{name} was given to {who} without its entry")
             timing = self._timing(claim, request.digest)
@@ -131,11 +135,14 @@ class Requesting(Storing):
 
     def are_requests_at_rest(self) -> bool:
         """Whether all that was asked for was dispatched, or waits for its entry to go on."""
-        cards = self.memory.cards
         return not any(
-            wanted.is_open and (wanted.is_config or cards[wanted.entry].is_on)
+            wanted.is_open and not self._is_off(wanted.entry)
             for wanted in self.memory.asks.values()
         )
+
+    def _is_off(self, entry: str) -> bool:
+        """Tell whether something keeps an entry of either kind from being dispatched."""
+        return self.is_all_stopped or (entry in self.memory.cards and not self.is_dispatched(entry))
 
     def _timing(self, claim: AskedClaim, digest: str) -> Timing | None:
         if claim.card is not None:

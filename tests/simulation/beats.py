@@ -71,6 +71,7 @@ class Beat(Process):
             publisher=Post(self, deployment),
             events=Events(),
             pace=pace,
+            per_minute=settings.limits.max_per_minute,
             clock_ms=world.clock,
         )
         dispatcher = Dispatcher(replica, self._timings, digest_of(self._timings))

@@ -36,7 +36,7 @@ _KINDS: Final[tuple[dict[str, Any], ...]] = (
 )
 """As those of the configuration's entries."""
 
-_VARIANTS: Final[tuple[tuple[int, int, dict[str, Any]], ...]] = (
+VARIANTS: Final[tuple[tuple[int, int, dict[str, Any]], ...]] = (
     (4000, 8000, {}),
     (3000, 9000, {}),
     (4000, 8000, {"kwargs": {"as": "other"}}),
@@ -45,11 +45,13 @@ _VARIANTS: Final[tuple[tuple[int, int, dict[str, Any]], ...]] = (
 
 
 @lru_cache(256)
-def _entry(name: str, kind: int, variant: int) -> Entry:
-    every_ms, for_ms, more = _VARIANTS[variant]
+def stored_entry(name: str, kind: int, variant: int, tenant: str = "") -> Entry:
+    """Make one of the entries that clients put."""
+    every_ms, for_ms, more = VARIANTS[variant]
     end = datetime_of(FIRST_MS + for_ms)
     every_s = every_ms // 1000
-    return Entry(name, "task", every_s, end=end, overlap_limit=20, **_KINDS[kind], **more)
+    more = {"tenant": tenant, "end": end, "overlap_limit": 20, **_KINDS[kind], **more}
+    return Entry(name, "task", every_s, **more)
 
 
 class Asking(Process):
@@ -60,6 +62,7 @@ class Asking(Process):
         self._deployment = deployment
         self._store: Any = Line(self, deployment.backend.door(), deployment.promises)
         self._has_done = False
+        self._ahead_ms = 0
         self.spawn(self._run)
 
     @property
@@ -80,6 +83,12 @@ class Asking(Process):
     def _acts(self) -> tuple[Callable[[], None], ...]:
         raise NotImplementedError
 
+    def _store_ms(self) -> int:
+        """Tell the store's time, a little early: as its engine does it asks once."""
+        if not self._ahead_ms:
+            self._ahead_ms = self._store.ping() - self.world.now_ms
+        return self.world.now_ms + self._ahead_ms - 50
+
     def _try(self, act: Callable[[], None]) -> None:
         """Do it; where the answer is lost, once more."""
         try:
@@ -93,7 +102,7 @@ class Asking(Process):
 class Client(Asking):
     """Puts, changes, pauses, resumes and removes stored entries."""
 
-    _revision = _ahead_ms = 0
+    _revision = 0
 
     def _acts(self) -> tuple[Callable[[], None], ...]:
         store = self._store
@@ -106,13 +115,10 @@ class Client(Asking):
         )
 
     def _put(self, name: str) -> None:
-        world, choices = self.world, self.world.choices
-        if not self._ahead_ms:
-            # As its engine does it asks once, and is wrong when the store's clock steps.
-            self._ahead_ms = self._store.ping() - world.now_ms
-        entry = _entry(name, self._deployment.setting.kind, choices.of(len(_VARIANTS)))
+        choices, now_ms = self.world.choices, self._store_ms()
+        entry = stored_entry(name, self._deployment.setting.kind, choices.of(len(VARIANTS)))
         change = Change(if_revision=self._revision if choices.of(3) == 1 else None)
-        asked = put_of(entry, change, world.now_ms + self._ahead_ms - 50)
+        asked = put_of(entry, change, now_ms)
         answer = cast("Any", self._store.put([asked], Quota())[0])
         self._revision = answer.revision
 

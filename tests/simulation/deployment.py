@@ -10,8 +10,10 @@ from tests.simulation.broker import Broker, Message
 from tests.simulation.choices import Choices
 from tests.simulation.client import Asker, Asking, Client
 from tests.simulation.hand import Hand
+from tests.simulation.incident import Operator
 from tests.simulation.lines import DELAYS_MS
 from tests.simulation.names import Names
+from tests.simulation.owner import Owner
 from tests.simulation.promises import Memory, Promises
 from tests.simulation.rollout import Rollout
 from tests.simulation.settings import Setting
@@ -21,6 +23,8 @@ from tests.simulation.world import Process, World
 
 CALM_MS: Final = 12_000
 AT_REST_WITHIN_MS: Final = 150_000
+_BY_QUOTAS_MS: Final = 600_000
+"""A tenant with a quota comes to rest a few entries a minute."""
 _STEPS_MS: Final = (1500, -1500, 4000, -4000, 40_000)
 _COPIES: Final = 4
 _BACK_IN_MS: Final = 5
@@ -63,6 +67,9 @@ class Deployment:
                 (Client, "client", self.setting.has_client),
                 (Asker, "asker", self.setting.has_asker),
                 (Hand, "hand", self.setting.has_hand),
+                (Operator, "operator", self.setting.has_operator),
+                (Owner, "owner1", self.setting.owners > 0),
+                (Owner, "owner2", self.setting.owners > 1),
             )
             if takes_part
         ]
@@ -82,9 +89,10 @@ class Deployment:
                     self._copy()
                 world.step()
             choices.calm_down()
+            within_ms = _BY_QUOTAS_MS if self.setting.owners else AT_REST_WITHIN_MS
             while not self._is_at_rest():
                 world.step()
-                if world.now_ms > AT_REST_WITHIN_MS:
+                if world.now_ms > within_ms:
                     self.promises.broke(f"not at rest after minutes of calm: {self._left()}")
             self._judge()
         finally:
@@ -114,7 +122,7 @@ class Deployment:
             and not broker.out
             and not self._starting
             and not self._owed()
-            and self.rollout.is_at_rest
+            and (self.promises.is_all_stopped or self.rollout.is_at_rest)
             and all(worker.is_at_rest for worker in broker.workers)
             and all(client.is_at_rest for client in self._clients)
         )
@@ -194,6 +202,8 @@ class Deployment:
     def _owed(self) -> set[str]:
         """What the broker lost and the beats are to publish again, until it begins."""
         promises = self.promises
+        if promises.is_all_stopped:
+            return set()
         return (self.broker.lost & promises.awaited) - promises.begun - promises.seen_to
 
     def _left(self) -> str:

@@ -206,6 +206,11 @@ class Dispatching(Judge):
         self.top_fence = max(self.top_fence, slot.fence)
         memory.claims[entry] = held
 
+    def _has_given(self, name: str, slot: Slot) -> bool:
+        """Tell whether this is an answer that is repeated."""
+        seen = self.memory.claims.get(name)
+        return seen is not None and seen.fence == slot.fence
+
     def _says_settled(self, who: str, settlement: Settlement, verdict: Settled) -> bool:
         """Tell the story, and whether the fence is the last one."""
         seen = self.memory.claims.get(settlement.entry)

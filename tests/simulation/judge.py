@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn
 
+from celery_singleton_beat.protocol.codec import ABSENT
 from tests.simulation.deploys import Fleet
 from tests.simulation.leases import Leases
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from celery_singleton_beat.protocol.run import Attempt
     from tests.simulation.asked import Wanted
     from tests.simulation.broker import Broker
+    from tests.simulation.limits import Share
     from tests.simulation.names import Names
     from tests.simulation.settings import Setting
     from tests.simulation.stored import Known
@@ -46,6 +48,12 @@ class Held:
     owed_ms: int = 0
     revision: int | None = 0
 
+    def from_ms(self, at_ms: int) -> Held:
+        """Make the same of which nothing before a time is to be dispatched."""
+        if self.first_ms == ABSENT:
+            return self
+        return replace(self, first_ms=max(self.first_ms, at_ms))
+
 
 @dataclass
 class Memory:
@@ -58,6 +66,7 @@ class Memory:
     fleet: Fleet = field(default_factory=Fleet)
     cards: dict[str, Known] = field(default_factory=dict)
     asks: dict[str, Wanted] = field(default_factory=dict)
+    tenants: dict[str | None, Share] = field(default_factory=dict)
 
     def copy(self) -> Memory:
         return Memory(
@@ -68,6 +77,7 @@ class Memory:
             self.fleet.copy() if self.fleet.governor else Fleet(),
             self.cards.copy(),
             self.asks.copy(),
+            self.tenants.copy(),
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from celery_singleton_beat.protocol.entry import CatchUp, Overlap, Timing, configuration_digest
 from celery_singleton_beat.protocol.recurrences.bounds import Bounded
 from celery_singleton_beat.protocol.recurrences.recurrence import Interval
+from celery_singleton_beat.protocol.tenant import Quota
 from tests.simulation.choices import Choices
 from tests.simulation.world import START_MS
 
@@ -28,6 +29,16 @@ _KINDS: Final[tuple[dict[str, Any], ...]] = (
     {"dedupe_window_ms": 9000},
     {"catch_up": CatchUp.NONE},
 )
+
+QUOTAS: Final = (
+    Quota(max_entries=2),
+    Quota(max_entries=1, min_interval_ms=4000),
+    Quota(max_per_minute=3),
+    Quota(max_entries=2, max_per_minute=2),
+)
+"""What tenants may have, by default or for themselves."""
+
+_NO_LIMITS: Final = Quota()
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,9 @@ class Setting:
     has_client: bool = False
     has_asker: bool = False
     has_hand: bool = False
+    owners: int = 0
+    has_operator: bool = False
+    limits: Quota = _NO_LIMITS
     ttl_ms: int = 3000
 
     @classmethod
@@ -69,12 +83,16 @@ class Setting:
         kind = choices.setting(len(_KINDS))
         deploys, timeout_ms = _deploys(choices) if choices.setting(_ONE_IN) == 1 else ((), 6000)
         versions = _versions(kind) if deploys else (_alone(choices, kind),)
+        owners = 1 + (choices.setting(4) == 1) if choices.setting(_ONE_IN) == 1 else 0
         return cls(
             versions=versions,
             kind=kind,
             has_client=choices.setting(_ONE_IN) == 1,
             has_asker=choices.setting(_ONE_IN) == 1,
             has_hand=choices.setting(_ONE_IN) == 1,
+            owners=owners,
+            has_operator=choices.setting(_ONE_IN) == 1,
+            limits=QUOTAS[choices.setting(len(QUOTAS))] if owners else _NO_LIMITS,
             deploys=deploys,
             replica_timeout_ms=timeout_ms,
             beats=2 + choices.fault(2),
@@ -135,6 +153,8 @@ class Setting:
             "prompt broker" if self.is_prompt else "broker with a visibility timeout",
             *(["a client of stored entries"] if self.has_client else []),
             *(["one that asks for runs"] if self.has_asker else []),
+            *([f"{self.owners} that own tenants"] if self.owners else []),
+            *(["an operator"] if self.has_operator else []),
             *(["locks by hand"] if self.has_hand else []),
         ]
         return f"{', '.join(ways)}. {rules}"

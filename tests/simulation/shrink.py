@@ -65,7 +65,7 @@ def told(made: dict[int, int], make: MakeBackend = PureBackend) -> str:
     return "\n".join(story)
 
 
-def shortest_story(within: int, of: int = 2, part: str = "beats") -> str:
+def shortest_story(within: int, of: int = 3, part: str = "beats") -> str:
     """Tell the shortest of the stories of the first few seeds that break a promise.
 
     Only those are lived through in whose setting ``part`` is.

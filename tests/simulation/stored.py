@@ -14,8 +14,8 @@ from celery_singleton_beat.protocol.stored import Card, Put, PutAnswer, Stored
 from celery_singleton_beat.protocol.tenant import Quota
 from celery_singleton_beat.store.timetable_port import StoredAnswer, StoredRequest
 from tests.simulation.deploys import first_owed_ms
-from tests.simulation.dispatching import Dispatching
 from tests.simulation.judge import Held
+from tests.simulation.limits import Limiting
 
 
 @dataclass(frozen=True)
@@ -33,36 +33,28 @@ class Known:
     is_paused: bool = False
     resumed_ms: int = 0
     added_ms: int = 0
+    tenant: str = ""
 
     @property
     def is_on(self) -> bool:
         return self.is_enabled and not self.is_paused
 
 
-class Storing(Dispatching):
+class Storing(Limiting):
     """Sees what clients change, and what beats make of it."""
 
     def saw_put(
-        self, who: str, answers: list[PutAnswer], puts: Sequence[Put], _quota: Quota
+        self, who: str, answers: list[PutAnswer], puts: Sequence[Put], quota: Quota
     ) -> None:
         """A definition that was put is there; one that is the same is no change."""
         now_ms = self.world.store_ms()
         for asked, (verdict, revision, _) in zip(puts, answers, strict=True):
             name, known = asked.entry, self.memory.cards.get(asked.entry)
             self.world.say(who, f"puts {name}: {verdict.value}")
-            same = known and (known.definition, known.is_enabled) == (
-                asked.definition,
-                asked.is_enabled,
-            )
-            has_revision = known.revision if known else 0
-            may = asked.if_revision is None or asked.if_revision == has_revision
-            expected = Stored.CHANGED if known else Stored.ADDED
-            if same:
-                expected = Stored.UNCHANGED
-            elif not may:
-                expected = Stored.CONFLICT
-            if verdict is not expected:
-                self.broke(f"{name} was put: {verdict.value}, and not {expected.value}")
+            expected = self._expected(asked, known, quota)
+            if verdict not in expected:
+                right = " or ".join(sorted(one.value for one in expected))
+                self.broke(f"{name} was put: {verdict.value}, and not {right}")
             if verdict in (Stored.ADDED, Stored.CHANGED):
                 self._put(asked, known, revision, now_ms)
             elif known is not None and known.revision < 0:
@@ -79,7 +71,8 @@ class Storing(Dispatching):
             expected = Stored.REMOVED if name in memory.cards else Stored.MISSING
             if verdict is not expected:
                 self.broke(f"{name} was removed: {verdict.value}, and not {expected.value}")
-            memory.cards.pop(name, None)
+            if (known := memory.cards.pop(name, None)) is not None:
+                self._give(known.tenant, self._share(known.tenant))
             memory.slots.pop(name, None)
             memory.ended.discard(name)
             if (held := memory.claims.get(name)) is not None:
@@ -111,12 +104,14 @@ class Storing(Dispatching):
                     known, is_paused=paused, resumed_ms=resumed_ms, revision=-abs(known.revision)
                 )
 
-    def saw_claim_stored(self, who: str, answer: StoredAnswer, _request: StoredRequest) -> None:
+    def saw_claim_stored(self, who: str, answer: StoredAnswer, request: StoredRequest) -> None:
         """What is claimed after a change shows that change."""
         for claim in answer.claims:
             name, slot, card, resumed_ms = claim
             known = self._is_as_changed(who, name, card)
-            if resumed_ms != known.resumed_ms:
+            stops = (known, self._share(known.tenant), self._share(None))
+            since_ms = max(stop.resumed_ms for stop in stops)
+            if resumed_ms != since_ms:
                 self.broke(f"{name} was given to {who} as if it had not been stopped")
             timing = timing_of(card.definition)
             if name not in self.memory.slots and slot.rule == timing.rule:
@@ -126,9 +121,11 @@ class Storing(Dispatching):
             owed_ms = slot.slot_ms
             if slot.rule != timing.rule:
                 owed_ms = first_owed_ms(timing, slot, card.changed_ms)
-            first_ms = owed_ms if owed_ms == ABSENT else max(owed_ms, resumed_ms + 1)
+            first_ms = owed_ms if owed_ms == ABSENT else max(owed_ms, since_ms + 1)
             held = Held(slot.fence, who, slot.hold_until_ms, slot.slot_ms, timing=timing)
             held = replace(held, first_ms=first_ms, owed_ms=owed_ms, revision=card.revision)
+            if not self._has_given(name, slot):
+                self._takes_up(who, known.tenant, 1, request.per_minute, answer.now_ms)
             self._claimed(name, slot, held, answer.now_ms)
 
     def saw_settle_stored(
@@ -157,20 +154,41 @@ class Storing(Dispatching):
     def are_stored_at_rest(self) -> bool:
         """Whether every stored entry has ended, or is not to be dispatched."""
         memory = self.memory
-        return all(not known.is_on or name in memory.ended for name, known in memory.cards.items())
+        return all(name in memory.ended or not self.is_dispatched(name) for name in memory.cards)
+
+    def is_dispatched(self, name: str) -> bool:
+        """Tell whether nothing keeps an entry from being dispatched."""
+        known = self.memory.cards[name]
+        return known.is_on and not self._is_stopped(known.tenant)
+
+    def _expected(self, asked: Put, known: Known | None, quota: Quota) -> set[Stored]:
+        """Tell how a definition may be taken."""
+        if known and (known.definition, known.is_enabled) == (asked.definition, asked.is_enabled):
+            return {Stored.UNCHANGED}
+        has_revision = known.revision if known else 0
+        if asked.if_revision is not None and asked.if_revision != has_revision:
+            return {Stored.CONFLICT}
+        return self._beyond(asked, quota) or {Stored.CHANGED if known else Stored.ADDED}
 
     def _put(self, asked: Put, known: Known | None, revision: int, now_ms: int) -> None:
         """Note what was put."""
         name, memory = asked.entry, self.memory
         self._revised(name, revision)
-        put = Known(asked.definition, revision, now_ms, asked.is_enabled, added_ms=now_ms)
+        put = Known(
+            asked.definition,
+            revision,
+            now_ms,
+            asked.is_enabled,
+            added_ms=now_ms,
+            tenant=asked.tenant,
+        )
         memory.ended.discard(name)
         if known is not None:
             is_back = asked.is_enabled and not known.is_enabled
             put = replace(
                 put,
                 is_paused=known.is_paused,
-                resumed_ms=now_ms if is_back else known.resumed_ms,
+                resumed_ms=now_ms if is_back else self._resumed_ms(asked, known, now_ms),
                 added_ms=known.added_ms,
             )
         elif asked.slot_ms == ABSENT and asked.reckoned_ms <= now_ms:
@@ -179,12 +197,21 @@ class Storing(Dispatching):
             # Put again it is another entry, and a time that was may be to come.
             self.published = {one for one in self.published if not one.startswith(f"{name}@")}
         memory.cards[name] = put
+        for tenant in {asked.tenant, known.tenant if known else ""}:
+            self._give(tenant, self._share(tenant))
+
+    def _resumed_ms(self, asked: Put, known: Known, now_ms: int) -> int:
+        """Tell since when an entry goes on: who leaves a stopped tenant was stopped with it."""
+        if asked.tenant == known.tenant:
+            return known.resumed_ms
+        left = self._share(known.tenant)
+        return now_ms if left.is_paused else max(known.resumed_ms, left.resumed_ms)
 
     def _is_as_changed(self, who: str, name: str, card: Card) -> Known:
         known = self.memory.cards.get(name)
         if known is None:
             self.broke(f"{name} was given to {who}, and it was removed")
-        if not known.is_on:
+        if not self.is_dispatched(name):
             self.broke(f"{name} was given to {who}, and it is stopped")
         if _switched(known, card):
             self._revised(name, card.revision)
@@ -195,8 +222,9 @@ class Storing(Dispatching):
             card.changed_ms,
             card.is_enabled,
             card.is_paused,
-            card.resumed_ms,
+            known.resumed_ms,
             known.added_ms,
+            card.tenant,
         )
         if told != known:
             self.broke(f"{name} was given to {who} as it was before it was changed")

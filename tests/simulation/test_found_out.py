@@ -18,7 +18,7 @@ from tests.conftest import SHOWN
 from tests.simulation.choices import Choices
 from tests.simulation.shrink import live, shortest_story
 
-_FOUND_WITHIN = 6_000
+_FOUND_WITHIN = 20_000
 
 Count = Callable[[str, object], None]
 
@@ -165,7 +165,7 @@ def _given_up_for_good(slot: Any, settlement: Any, *, now_ms: int, governs: bool
     return after, verdict
 
 
-@pytest.mark.parametrize("seed", [34467])
+@pytest.mark.parametrize("seed", [96429])
 def test_what_a_former_governor_gives_up_is_not_lost(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,7 +178,7 @@ def test_what_a_former_governor_gives_up_is_not_lost(
     assert "not at rest" in live(Choices(seed)), "this seed meets that no more: take another"
 
 
-@pytest.mark.parametrize("seed", [20932, 24067, 52567])
+@pytest.mark.parametrize("seed", [2063, 14595, 27348])
 def test_what_was_read_long_ago_puts_nothing_in_place(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,8 +197,8 @@ def test_what_was_read_long_ago_puts_nothing_in_place(
 @pytest.mark.parametrize(
     ("seed", "at", "wrong"),
     [
-        (9702, (Awaited, "again"), lambda _: None),
-        (4601, (MemoryRuns, "_comes_again"), lambda it, attempt, _: it._arrived(attempt)),  # noqa: SLF001
+        (14093, (Awaited, "again"), lambda _: None),
+        (1758, (MemoryRuns, "_comes_again"), lambda it, attempt, _: it._arrived(attempt)),  # noqa: SLF001
     ],
     ids=["published again", "put off"],
 )

@@ -15,8 +15,11 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from tests.simulation.choices import Choices
 
-START_MS: Final = 1_700_000_000_000 - 300
-"""The store's time at the beginning: shortly before every interval's next occurrence."""
+START_MS: Final = 1_700_000_024_000 - 300
+"""The store's time at the beginning: shortly before every interval's next occurrence.
+
+All that is due is so within one minute, and the next begins soon after.
+"""
 
 _NEAR_MS: Final = 2
 
