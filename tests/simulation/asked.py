@@ -14,7 +14,8 @@ from celery_singleton_beat.protocol.recurrences.recurrence import occurrences
 from celery_singleton_beat.protocol.stored import Stored
 from celery_singleton_beat.store.asked_port import AskedAnswer, AskedClaim, AskedRequest
 from tests.simulation.judge import Held
-from tests.simulation.stored import Storing, timing_of
+from tests.simulation.recalled import Recalling
+from tests.simulation.stored import timing_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Wanted:
     is_dropped: bool = False
 
 
-class Requesting(Storing):
+class Requesting(Recalling):
     """Sees what clients ask for, and what beats make of it."""
 
     def saw_ask(self, who: str, answer: AskAnswer, asking: Asking) -> None:

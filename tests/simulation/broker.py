@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -37,12 +37,13 @@ class Broker:
     """Queues messages, hands them to workers, and takes back those of workers that died.
 
     ``is_prompt``: it notices a dead worker by its connection, and not by the
-    visibility timeout.
+    visibility timeout. What is put in the queue is not delivered for ``lag_ms``.
     """
 
     world: World
     is_prompt: bool
     visibility_ms: int = 8000
+    lag_ms: int = 0
     ready: list[Message] = field(default_factory=list)
     out: dict[int, Delivery] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
@@ -53,6 +54,9 @@ class Broker:
     def put(self, message: Message) -> None:
         """Queue a message."""
         self.accepted.setdefault(message.run, []).append(message)
+        if self.lag_ms:
+            eta_ms = max(message.eta_ms, self.world.now_ms + self.lag_ms)
+            message = replace(message, eta_ms=eta_ms)
         self._queue(message)
 
     def ack(self, tag: int) -> None:

@@ -11,8 +11,9 @@ from celery_singleton_beat.engine.timetable import Change, put_of
 from celery_singleton_beat.errors import StoreError
 from celery_singleton_beat.protocol import asked as request
 from celery_singleton_beat.protocol.definition import Entry
-from celery_singleton_beat.protocol.entry import Overlap
+from celery_singleton_beat.protocol.entry import DAY_MS, Overlap
 from celery_singleton_beat.protocol.recurrences.bounds import datetime_of
+from celery_singleton_beat.protocol.stored import Stored
 from celery_singleton_beat.protocol.tenant import Quota
 from tests.simulation.lines import Line
 from tests.simulation.settings import FIRST_MS
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _PAUSES_MS: Final = (900, 30, 2300, 3900)
 _AGAIN_MS: Final = 300
+_THERE: Final = (Stored.ADDED, Stored.CHANGED, Stored.UNCHANGED)
 
 _KINDS: Final[tuple[dict[str, Any], ...]] = (
     {},
@@ -100,7 +102,7 @@ class Asking(Process):
 
 
 class Client(Asking):
-    """Puts, changes, pauses, resumes and removes stored entries."""
+    """Puts, changes, pauses, resumes and removes stored entries, and calls back what is queued."""
 
     _revision = 0
 
@@ -108,11 +110,21 @@ class Client(Asking):
         store = self._store
         return (
             lambda: self._put("p"),
-            lambda: store.pause(["p"], paused=True),
+            lambda: self._pause("p"),
             lambda: store.pause(["p"], paused=False),
-            lambda: store.remove(["p"]),
+            lambda: self._remove("p"),
             lambda: self._put("q"),
         )
+
+    def _pause(self, name: str) -> None:
+        self._store.pause([name], paused=True)
+        if self._calls_back() and (kept := self._store.kept([name])[0]) is not None:
+            self._call_back(name, kept.card.revision)
+
+    def _remove(self, name: str) -> None:
+        self._store.remove([name])
+        if self._calls_back():
+            self._call_back(name, self._store.mark())
 
     def _put(self, name: str) -> None:
         choices, now_ms = self.world.choices, self._store_ms()
@@ -121,6 +133,14 @@ class Client(Asking):
         asked = put_of(entry, change, now_ms)
         answer = cast("Any", self._store.put([asked], Quota())[0])
         self._revision = answer.revision
+        if answer.verdict in _THERE and self._calls_back():
+            self._call_back(name, answer.revision)
+
+    def _calls_back(self) -> bool:
+        return self.world.choices.of(3) == 1
+
+    def _call_back(self, name: str, revision: int) -> None:
+        self._store.cancel_queued(name, revision, 2 * DAY_MS)
 
 
 class Asker(Asking):

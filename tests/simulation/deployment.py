@@ -46,7 +46,7 @@ class Deployment:
         self.setting = Setting.drawn(choices)
         self.backend = make(self.world)
         self.names = Names(self.setting.configurations)
-        self.broker = Broker(self.world, self.setting.is_prompt)
+        self.broker = Broker(self.world, self.setting.is_prompt, lag_ms=self.setting.lag_ms)
         self.promises = Promises(self.broker, self.setting, self.names)
         self.kept: dict[str, Message] = {}
         self.done: set[str] = set()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from celery_singleton_beat.engine.lease import Lease
     from celery_singleton_beat.protocol.claim import Slot
     from celery_singleton_beat.protocol.entry import Timing
-    from celery_singleton_beat.protocol.run import Attempt
+    from celery_singleton_beat.protocol.run import Attempt, Begun
     from tests.simulation.asked import Wanted
     from tests.simulation.broker import Broker
     from tests.simulation.limits import Share
@@ -67,6 +67,7 @@ class Memory:
     cards: dict[str, Known] = field(default_factory=dict)
     asks: dict[str, Wanted] = field(default_factory=dict)
     tenants: dict[str | None, Share] = field(default_factory=dict)
+    called_back: dict[str, int] = field(default_factory=dict)
 
     def copy(self) -> Memory:
         return Memory(
@@ -78,6 +79,7 @@ class Memory:
             self.cards.copy(),
             self.asks.copy(),
             self.tenants.copy(),
+            self.called_back.copy(),
         )
 
 
@@ -110,6 +112,8 @@ class Judge:
         self.published: set[str] = set()
         self.awaited: set[str] = set()
         self.begun: set[str] = set()
+        self.dated: dict[str, tuple[str, int]] = {}
+        self.freed: dict[str, int] = {}
 
     @property
     def is_lenient(self) -> bool:
@@ -120,6 +124,9 @@ class Judge:
         """Say which promise is broken."""
         self.world.say("=", f"BROKEN: {text}")
         raise Broken(text)
+
+    def begins(self, attempt: Attempt, verdict: Begun) -> None:
+        """Judge whether a run may begin by what is known of its entry."""
 
     def forgive(self, for_ms: int) -> None:
         """Let leases overlap for so long: the store's clock stepped, or it forgot who has them."""

@@ -129,6 +129,15 @@ class Leases:
                 self._ends(attempt, outcome.value, now_ms)
         return ""
 
+    def freed(self, key: str, *, was_held: bool) -> tuple[str, str]:
+        """Tell whose lease it was that somebody ended, and what is wrong with the answer."""
+        lease = self.keys.get(key)
+        is_held = lease is not None and lease.is_open
+        if lease is None or not is_held:
+            return "", "somebody held it, who never did" if was_held else ""
+        self.keys[key] = replace(lease, is_open=False)
+        return lease.holder, "" if was_held else f"nobody held it, and {lease.holder} does"
+
     def _taken(self, attempt: Attempt, answer: BeginAnswer) -> str:
         lease, now_ms = self.keys.get(attempt.key), answer.now_ms
         if (end := self._end_of(attempt.run, now_ms)) is not None:

@@ -31,10 +31,12 @@ class Running(Judge):
                 who,
                 f"begin {run} as {self.names.run(attempt.holder)}: {answer.verdict.value}{token}",
             )
+        self.begins(attempt, answer.verdict)
         self._judge(self.memory.leases.begun(attempt, answer, closes=close_if_busy), who, run)
         self.top_fence = max(self.top_fence, answer.token)
         if answer.verdict is Begun.RUN:
             self.begun.add(attempt.run)
+            self.freed.pop(attempt.holder, None)
         if answer.verdict in _SEEN_TO or (answer.verdict is Begun.BUSY and close_if_busy):
             self.seen_to.add(attempt.run)
         del grace_ms
@@ -50,7 +52,18 @@ class Running(Judge):
             told = self.memory.leases.renewed(
                 renewal.attempt, answer, now_ms, has_forgotten=self.has_forgotten
             )
+            if answer.token:
+                self.freed.pop(renewal.attempt.holder, None)
             self._judge(told, who, run)
+
+    def saw_unlock(self, who: str, was_held: bool, key: str, _by: str) -> None:  # an answer
+        """See ``Leases.freed``. Its holder may believe in it for a while, and no longer."""
+        self.world.say(who, f"frees {key}: {was_held}")
+        holder, told = self.memory.leases.freed(key, was_held=was_held)
+        if told:
+            self.broke(f"{key} was freed: {told}")
+        if holder:
+            self.freed[holder] = self.world.now_ms + self.ttl_ms
 
     def saw_finish(self, who: str, verdicts: list[Finished], endings: Sequence[Ending]) -> None:
         """See ``Leases.finished``."""
@@ -83,12 +96,16 @@ class Running(Judge):
 
     def _one_yes(self) -> None:
         """At most one of those who ask whether they have a key is told yes."""
-        if len(self.bodies) < 2 or self.is_lenient:
+        if (len(self.bodies) < 2 and not self.freed) or self.is_lenient:
             return
         told: dict[str, str] = {}
         for _, attempt, lease in self.bodies:
             if not lease.lost:
                 holder = self.names.run(attempt.holder)
+                if (until_ms := self.freed.get(attempt.holder)) is not None:
+                    if until_ms < self.world.now_ms:
+                        self.broke(f"{holder} is told yes, and its key was freed long ago")
+                    continue
                 if attempt.key in told:
                     self.broke(f"{told[attempt.key]} and {holder} are both told yes")
                 told[attempt.key] = holder

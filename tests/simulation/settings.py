@@ -70,6 +70,7 @@ class Setting:
     replica_timeout_ms: int = 6000
     kind: int = 0
     has_client: bool = False
+    lag_ms: int = 0
     has_asker: bool = False
     has_hand: bool = False
     owners: int = 0
@@ -84,10 +85,12 @@ class Setting:
         deploys, timeout_ms = _deploys(choices) if choices.setting(_ONE_IN) == 1 else ((), 6000)
         versions = _versions(kind) if deploys else (_alone(choices, kind),)
         owners = 1 + (choices.setting(4) == 1) if choices.setting(_ONE_IN) == 1 else 0
+        has_client = choices.setting(_ONE_IN) == 1
         return cls(
             versions=versions,
             kind=kind,
-            has_client=choices.setting(_ONE_IN) == 1,
+            has_client=has_client,
+            lag_ms=1500 if has_client and choices.setting(2) == 1 else 0,
             has_asker=choices.setting(_ONE_IN) == 1,
             has_hand=choices.setting(_ONE_IN) == 1,
             owners=owners,
@@ -152,6 +155,7 @@ class Setting:
             *(["crashed runs are run again"] if self.reruns else []),
             "prompt broker" if self.is_prompt else "broker with a visibility timeout",
             *(["a client of stored entries"] if self.has_client else []),
+            *(["a queue that is behind"] if self.lag_ms else []),
             *(["one that asks for runs"] if self.has_asker else []),
             *([f"{self.owners} that own tenants"] if self.owners else []),
             *(["an operator"] if self.has_operator else []),

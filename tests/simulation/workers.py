@@ -161,6 +161,7 @@ class Worker(Process):
             scheduled_ms=occurrence.scheduled_ms,
             is_awaited=occurrence.is_awaited,
             message=kept,
+            revision=occurrence.revision,
         )
 
     def _child(self, attempt: Attempt, message: Message, index: int) -> Outcome:

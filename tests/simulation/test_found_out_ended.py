@@ -1,0 +1,87 @@
+"""What the simulation finds out about what somebody ends: queued messages, and locks of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from celery_singleton_beat.engine.lease import Lease
+from celery_singleton_beat.protocol import lease
+from celery_singleton_beat.protocol.run import Lock
+from celery_singleton_beat.store import memory_runs
+from celery_singleton_beat.store.memory_runs import MemoryRuns
+from celery_singleton_beat.store.memory_timetable import MemoryTimetable
+from tests.conftest import SHOWN
+from tests.simulation.shrink import shortest_story
+
+_FOUND_WITHIN = 30_000
+
+Count = Callable[[str, object], None]
+
+
+def _nothing_is_called_back(_store: Any, _entry: str, _revision: int, _keep_ms: int) -> None:
+    pass
+
+
+def _what_is_called_back_is_awaited_still(
+    store: Any, entry: str, revision: int, _keep_ms: int
+) -> None:
+    store._state.cancelled[entry] = revision  # noqa: SLF001
+
+
+def _a_change_is_called_back_itself(store: Any, entry: str, revision: int, _keep_ms: int) -> None:
+    store._state.cancelled[entry] = revision + 1  # noqa: SLF001
+
+
+def _nothing_is_freed(store: Any, name: str, _by: str) -> bool:
+    return name in store._state.locks  # noqa: SLF001
+
+
+def _nobody_is_told_to_have_had_it(store: Any, name: str, _by: str) -> bool:
+    store._state.locks.pop(name, None)  # noqa: SLF001
+    return False
+
+
+def _what_was_freed_is_taken_back(held: lease.Held, attempt: Any, **options: Any) -> Any:
+    run = held.run
+    if run is not None and held.lock is None and run.holder == attempt.holder:
+        lock = Lock(run.holder, run.token, run.deadline_ms, run.deadline_ms, attempt.owner)
+        held = replace(held, lock=lock)
+    return lease.renew(held, attempt, **options)
+
+
+_is_never_lost = property(lambda _: False)
+
+
+@pytest.mark.parametrize(
+    ("part", "at", "wrong"),
+    [
+        ("lag_ms", (MemoryTimetable, "cancel_queued"), _nothing_is_called_back),
+        ("lag_ms", (MemoryTimetable, "cancel_queued"), _a_change_is_called_back_itself),
+        ("lag_ms", (MemoryTimetable, "cancel_queued"), _what_is_called_back_is_awaited_still),
+        ("has_operator", (MemoryRuns, "unlock"), _nothing_is_freed),
+        ("has_operator", (MemoryRuns, "unlock"), _nobody_is_told_to_have_had_it),
+        ("has_operator", (memory_runs, "renew"), _what_was_freed_is_taken_back),
+        ("has_operator", (Lease, "lost"), _is_never_lost),
+    ],
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", ""),
+)
+def test_what_is_wrong_with_an_end_is_found_out_and_the_story_is_short(
+    part: str,
+    at: tuple[Any, str],
+    wrong: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Count,
+) -> None:
+    monkeypatch.setattr(*at, wrong)
+
+    story = shortest_story(_FOUND_WITHIN, part=part)
+
+    assert "BROKEN" in story
+    assert len(story.splitlines()) < 70
+    what = story.splitlines()[-1].split("BROKEN: ")[1]
+    name = getattr(wrong, "__name__", at[1])
+    record_property(SHOWN, f"{name}, told in {len(story.splitlines())} lines: {what}")
