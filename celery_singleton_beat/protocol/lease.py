@@ -167,7 +167,8 @@ def _meet_run(
 ) -> tuple[Run | None, Begun | None]:
     """Judge by the run's own record; None: it says nothing against it."""
     verdict: Begun | None = None
-    if run is None:
+    is_anew = run and run.is_called_back and attempt.revision >= max(held.least_revision, 1)
+    if run is None or is_anew:
         return _meet_none(held, attempt, now_ms)
     if run.state is State.DONE:
         is_repeat = run.holder == attempt.holder

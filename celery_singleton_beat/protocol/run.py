@@ -89,6 +89,11 @@ class Run:
     outcome: str = ""
     notice_ms: int = 0
 
+    @property
+    def is_called_back(self) -> bool:
+        """Tell whether it never began: a message of a later revision of its entry may begin."""
+        return self.state is State.DONE and self.outcome == Outcome.CANCELLED.value
+
     def to_text(self) -> str:
         return join(
             self.state.value,

@@ -82,7 +82,8 @@ class MemoryRuns(MemoryObserved):
                 wait_ms = left_ms(lock, now_ms)
             elif verdict is Begun.BUSY and lock:
                 wait_ms, owner = max(lock.deadline_ms - now_ms, 0), lock.owner
-            if verdict in _FOR_LATER and not (run and run.state is State.DONE):
+            is_over = run and run.state is State.DONE and not run.is_called_back
+            if verdict in _FOR_LATER and not is_over:
                 self._comes_again(attempt, now_ms + wait_ms)
                 self._kept_comes_again(attempt, now_ms + wait_ms, verdict)
             else:

@@ -145,6 +145,27 @@ def what_an_earlier_revision_queued_is_cancelled(it: StoreUnderTest) -> None:
     equal(it.begin(other), Begun.RUN)
 
 
+def what_is_claimed_after_the_change_begins_although_an_older_message_came_first(
+    it: StoreUnderTest,
+) -> None:
+    """A beat that died before it settled has published it, and another does so again."""
+    old = it.attempt(entry="x", revision=4, is_awaited=True, scheduled_ms=START_MS)
+    new, newer = replace(old, holder="h2", revision=5), replace(old, holder="h3", revision=6)
+    busy = it.attempt("busy", "h4", key="key")
+    it.store.cancel_queued("x", 5, TTL_MS)
+    it.begin(old)
+    it.begin(busy)
+
+    equal(it.begin(new), Begun.BUSY)
+    it.finish(busy, Outcome.SUCCEEDED)
+    for revision in (0, 4):
+        equal(it.begin(replace(old, holder="h5", revision=revision)), Begun.DONE)
+    equal(it.begin(new), Begun.RUN)
+    it.finish(new, Outcome.SUCCEEDED)
+
+    equal([it.begin(old), it.begin(newer)], [Begun.DONE] * 2)
+
+
 def what_was_cancelled_is_not_let_go_by_an_older_word(it: StoreUnderTest) -> None:
     it.store.cancel_queued("x", 5, TTL_MS)
     it.store.cancel_queued("x", 3, TTL_MS)
@@ -182,6 +203,7 @@ def what_was_cancelled_is_awaited_no_more(it: StoreUnderTest) -> None:
 DISCARD_CHECKS = (
     what_was_cancelled_is_awaited_no_more,
     what_an_earlier_revision_queued_is_cancelled,
+    what_is_claimed_after_the_change_begins_although_an_older_message_came_first,
     what_was_cancelled_is_not_let_go_by_an_older_word,
     a_run_that_began_goes_on_though_its_entry_was_cancelled,
     a_discarded_message_never_begins,

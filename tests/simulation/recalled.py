@@ -52,5 +52,8 @@ class Recalling(Storing):
             self.broke(f"{run} is called back, and was published after the change")
         ended = leases.ends.get(attempt.run)
         is_called_back = ended is not None and ended.how == Begun.CANCELLED.value
+        if verdict is Begun.RUN and is_called_back and attempt.revision >= max(least, 1):
+            # That was an older message of it, and no end of what was claimed since.
+            del leases.ends[attempt.run]
         if verdict is Begun.DONE and is_called_back and attempt.revision >= least:
             self.broke(f"{run} does not begin, and what was called back was published before it")

@@ -10,12 +10,13 @@ import pytest
 
 from celery_singleton_beat.engine.lease import Lease
 from celery_singleton_beat.protocol import lease
-from celery_singleton_beat.protocol.run import Lock
+from celery_singleton_beat.protocol.run import Lock, Run
 from celery_singleton_beat.store import memory_runs
 from celery_singleton_beat.store.memory_runs import MemoryRuns
 from celery_singleton_beat.store.memory_timetable import MemoryTimetable
 from tests.conftest import SHOWN
-from tests.simulation.shrink import shortest_story
+from tests.simulation.choices import Choices
+from tests.simulation.shrink import live, shortest_story
 
 _FOUND_WITHIN = 30_000
 
@@ -85,3 +86,17 @@ def test_what_is_wrong_with_an_end_is_found_out_and_the_story_is_short(
     what = story.splitlines()[-1].split("BROKEN: ")[1]
     name = getattr(wrong, "__name__", at[1])
     record_property(SHOWN, f"{name}, told in {len(story.splitlines())} lines: {what}")
+
+
+@pytest.mark.parametrize("seed", [63731, 179875])
+def test_what_is_claimed_after_a_change_begins_although_an_older_message_comes_first(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody had settled what was published before: the older message closed the run for both."""
+    kept = not live(Choices(seed))
+
+    monkeypatch.setattr(Run, "is_called_back", property(lambda _: False))
+
+    assert kept
+    broken = live(Choices(seed))
+    assert "published before it" in broken, "this seed meets that no more: take another"

@@ -51,6 +51,14 @@ if meta[5] == '1' and tonumber(meta[4]) + tonumber(ARGV[21]) > now then
 end
 
 local run, lock = read_run(KEYS[9]), read_lock(KEYS[10])
+local function least_revision()
+  return counter(redis.call('GET', KEYS[12]))
+end
+
+-- It was called back, and this message is of a later revision: it was published anew.
+if run and run[1] == 'done' and run[8] == 'cancelled' and revision > 0 then
+  if revision >= least_revision() then run = nil end
+end
 
 local function drop_message()
   if redis.call('ZREM', KEYS[7], ARGV[13]) == 1 then redis.call('HDEL', KEYS[8], ARGV[13]) end
@@ -69,8 +77,7 @@ if not run then
     drop_message()
     return answer('REFUSED')
   end
-  local least = revision > 0 and counter(redis.call('GET', KEYS[12]))
-  if least and revision < least then
+  if revision > 0 and revision < least_revision() then
     close('cancelled')
     return answer('CANCELLED')
   end
