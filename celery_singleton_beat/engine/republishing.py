@@ -6,7 +6,6 @@ Runs in: beat.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from celery_singleton_beat import events as happened
 from celery_singleton_beat.engine.claiming import UNUSABLE_MS
@@ -17,7 +16,6 @@ from celery_singleton_beat.engine.stored_entries import StoredEntries
 from celery_singleton_beat.engine.work import GIVE_UP_AFTER, RETRY_MS
 from celery_singleton_beat.protocol.awaited import Awaited, Postponed
 from celery_singleton_beat.protocol.codec import ABSENT
-from celery_singleton_beat.protocol.definition import Entry
 from celery_singleton_beat.protocol.entry import Timing
 
 
@@ -59,7 +57,9 @@ class Republishing:
                 postponed.append(Postponed(one.run, UNUSABLE_MS))
             else:
                 gone.append(one.run)
-        publications = [self._publication(one, stored, now_ms) for one in known]
+        publications = [
+            Publication(one.occurrence(now_ms), now_ms, stored.get(one.entry)) for one in known
+        ]
         deliveries = self._publisher.publish(
             publications, lambda: not self._outbound.is_over(asked_ms)
         )
@@ -107,12 +107,6 @@ class Republishing:
         except BrokerUnavailable:
             return False
         return True
-
-    def _publication(
-        self, one: Awaited, stored: Mapping[str, tuple[Entry, int] | None], now_ms: int
-    ) -> Publication:
-        entry, revision = stored.get(one.entry) or (None, 0)
-        return Publication(replace(one.occurrence(now_ms), revision=revision), now_ms, entry)
 
     def _postponed(self, one: Awaited, delivery: Delivery) -> Iterator[Postponed]:
         """Say when to try again what was not sent; what was not tried is held, and comes then."""

@@ -27,8 +27,8 @@ class StoredEntries(Claiming):
         super().__init__(replica, outbound, replica.store.settle_stored)
         self._taken = taken
 
-    def known(self, names: Sequence[str]) -> dict[str, tuple[Entry, int] | None]:
-        """Read those stored entries that are there, and their revisions.
+    def known(self, names: Sequence[str]) -> dict[str, Entry | None]:
+        """Read those stored entries that are there.
 
         One that this replica cannot use (a newer release wrote it) is None. What is
         stopped is read as well: what was published of it is still to be run.
@@ -38,11 +38,11 @@ class StoredEntries(Claiming):
         """
         if not names:
             return {}
-        found: dict[str, tuple[Entry, int] | None] = {}
+        found: dict[str, Entry | None] = {}
         for name, kept in zip(names, self._store.kept(names), strict=True):
             if kept is not None:
                 try:
-                    found[name] = entry_of(name, kept.card), kept.card.revision
+                    found[name] = entry_of(name, kept.card)
                 except EntryError as error:
                     found[name] = None
                     self._events.emit(happened.EntrySetAside.because(name, error))

@@ -184,6 +184,7 @@ class Work(NamedTuple):
                 deadline_ms,
                 occurrence.window_ms,
                 occurrence.previous_ms,
+                revision=self.revision,
             )
             for occurrence, delivery in zip(self.plan.publish, sent, strict=False)
         )

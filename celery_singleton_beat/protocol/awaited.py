@@ -33,7 +33,9 @@ from celery_singleton_beat.protocol.occurrence import Occurrence
 class Awaited(NamedTuple):
     """A published occurrence whose run is to begin within ``deadline_ms`` of its publish.
 
-    ``failures`` counts how often it could not be published again, for a reason of its own.
+    ``failures`` counts how often it could not be published again, for a reason of its own;
+    ``revision`` is that of the stored entry by which it was published: a message that is
+    published again bears it, too, or what was called back in between would begin.
     """
 
     run: str
@@ -43,6 +45,7 @@ class Awaited(NamedTuple):
     window_ms: int
     previous_ms: int | None = None
     failures: int = 0
+    revision: int = 0
 
     def to_text(self) -> str:
         previous_ms = ABSENT if self.previous_ms is None else self.previous_ms
@@ -52,15 +55,16 @@ class Awaited(NamedTuple):
             self.window_ms,
             previous_ms,
             self.failures,
+            self.revision,
             self.entry,
         )
 
     @classmethod
     def from_text(cls, run: str, text: str) -> Awaited:
-        *numbers, entry = split(text, 6)
-        scheduled_ms, deadline_ms, window_ms, previous_ms, failures = map(int, numbers)
+        *numbers, entry = split(text, 7)
+        scheduled_ms, deadline_ms, window_ms, previous_ms, *counted = map(int, numbers)
         previous = None if previous_ms == ABSENT else previous_ms
-        return cls(run, entry, scheduled_ms, deadline_ms, window_ms, previous, failures)
+        return cls(run, entry, scheduled_ms, deadline_ms, window_ms, previous, *counted)
 
     def again(self) -> Awaited | None:
         """Wait anew once it was published again, for twice as long; not longer than a day."""
@@ -78,6 +82,7 @@ class Awaited(NamedTuple):
             not_after_ms=now_ms + self.window_ms,
             window_ms=self.window_ms,
             is_awaited=self.again() is not None,
+            revision=self.revision,
         )
 
 

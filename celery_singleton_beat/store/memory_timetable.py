@@ -176,9 +176,10 @@ class MemoryTimetable(MemoryAsked):
         with self._guard:
             self._enter()
             state = self._state
-            state.cancelled[entry] = max(state.cancelled.get(entry, 0), revision)
-            for run in [one.run for one in state.published.values() if one.entry == entry]:
-                state.await_no_more(run)
+            least = state.cancelled[entry] = max(state.cancelled.get(entry, 0), revision)
+            for one in list(state.published.values()):
+                if one.entry == entry and one.revision < least:
+                    state.await_no_more(one.run)
 
     def mark(self) -> int:
         with self._guard:

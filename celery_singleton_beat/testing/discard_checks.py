@@ -189,8 +189,8 @@ def what_was_cancelled_is_awaited_no_more(it: StoreUnderTest) -> None:
     it.plan(x=START_MS, y=START_MS)
     for claim in it.claim().claims:
         name = claim.entry
-        awaited = (Awaited(f"r-{name}", name, START_MS, deadlines_ms[name], 60_000),)
-        it.store.settle("a", [Settlement(name, claim.slot.fence, claim.slot, awaited)])
+        one = Awaited(f"r-{name}", name, START_MS, deadlines_ms[name], 60_000, revision=4)
+        it.store.settle("a", [Settlement(name, claim.slot.fence, claim.slot, (one,))])
 
     it.store.cancel_queued("x", 5, TTL_MS)
 
@@ -200,8 +200,24 @@ def what_was_cancelled_is_awaited_no_more(it: StoreUnderTest) -> None:
     equal([one.run for one in it.store.recall(limit=5, hold_ms=1000)], ["r-y"])
 
 
+def what_was_published_after_a_change_is_awaited_although_it_called_back(
+    it: StoreUnderTest,
+) -> None:
+    """The change is one step, and calling back what was queued before it is the next."""
+    it.plan(x=START_MS)
+    (claim,) = it.claim().claims
+    runs = [Awaited(f"r{n}", "x", START_MS, 1000, 60_000, revision=n) for n in (4, 5, 6)]
+    it.store.settle("a", [Settlement("x", claim.slot.fence, claim.slot, tuple(runs))])
+
+    it.store.cancel_queued("x", 5, TTL_MS)
+
+    it.clock.advance(1000)
+    equal(it.store.recall(limit=5, hold_ms=1000), runs[1:])
+
+
 DISCARD_CHECKS = (
     what_was_cancelled_is_awaited_no_more,
+    what_was_published_after_a_change_is_awaited_although_it_called_back,
     what_an_earlier_revision_queued_is_cancelled,
     what_is_claimed_after_the_change_begins_although_an_older_message_came_first,
     what_was_cancelled_is_not_let_go_by_an_older_word,

@@ -121,6 +121,22 @@ def test_what_this_replica_cannot_read_is_left_and_published_when_it_can(it: Dep
     assert it.sent("s") == before * 2
 
 
+def test_what_is_published_again_says_as_of_which_revision_it_was_at_first(it: Deployment) -> None:
+    """Its entry may be changed, and what was queued called back, while it is published again."""
+    replica = it.replica(timings(3_600_000, "c"))
+    it.run(2, replica)
+    put(it, 5)
+    it.run(5, replica)
+    put(it, 3600)
+
+    it.run(61, replica)
+
+    first, again = [one.revision for one in it.broker.sent if one.entry == "s"]
+    (kept,) = it.store.kept(["s"])
+    assert kept is not None
+    assert first == again < kept.card.revision
+
+
 def put(it: Deployment, every_s: int, **fields: object) -> None:
     """Store an entry with a start deadline; its next occurrence is its first."""
     entry = Entry("s", "t", float(every_s), start_deadline=60)

@@ -111,7 +111,7 @@ end
 
 -- It did not begin, and its message comes again in a while: until then it may be lost, as before.
 local function put_off(awaited, published, run, wait)
-  local fields = split(redis.call('HGET', published, run), 6)
+  local fields = split(redis.call('HGET', published, run), 7)
   local deadline = fields and whole(fields[2])
   if deadline then redis.call('ZADD', awaited, int(now + wait + deadline), run) end
 end
