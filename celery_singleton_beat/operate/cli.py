@@ -7,6 +7,7 @@ and each command's module only when that command is called.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -105,11 +106,17 @@ class LazyGroup(click.Group):
                 raise click.UsageError(text, ctx) from error
             raise
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read what was typed: texts, and no bytes that are none."""
+        with _in_plain_words():
+            for word in args:
+                if not ctx.resilient_parsing and word.encode(errors="replace").decode() != word:
+                    raise click.UsageError(f"{word!r} is not UTF-8", ctx)
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _in_plain_words():
             return super().invoke(ctx)
-        except SingletonBeatError as error:
-            raise _failure(error) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by sections, without loading them."""
@@ -144,6 +151,23 @@ def _table() -> Iterator[tuple[str, str, str]]:
     for commands in SECTIONS.values():
         for name, (module, told) in commands.items():
             yield name, module, told
+
+
+@contextmanager
+def _in_plain_words() -> Iterator[None]:
+    """Let what goes wrong be one line, which steers no terminal.
+
+    Click repeats some of what was typed as it is, and a script may type what others wrote.
+    """
+    try:
+        yield
+    except SingletonBeatError as error:
+        raise _failure(error) from error
+    except click.ClickException as error:
+        from celery_singleton_beat.operate.words import told  # noqa: PLC0415  as above
+
+        error.message = told(error.message)  # type: ignore[misc]  # so is what it says
+        raise
 
 
 def _failure(error: SingletonBeatError) -> Failure:

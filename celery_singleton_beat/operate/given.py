@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from itertools import chain
 from typing import Any, Final, TextIO, TypeVar, cast
 
@@ -13,6 +14,19 @@ import click
 from celery_singleton_beat.operate.completion import complete_tenant
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class Span(click.FloatRange):
+    """A number in a range, which also "nan" is not in, though it is on neither side of one."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
 
 
 def moment(text: str) -> datetime:
@@ -32,7 +46,8 @@ def seconds(text: str) -> float:
     """Read a number of seconds: whole where it is."""
     try:
         number = float(text)
-    except ValueError:
+        timedelta(seconds=number)
+    except (ValueError, OverflowError):  # the second: no such length of time can be
         msg = f"{text!r} is no number of seconds"
         raise click.BadParameter(msg) from None
     return int(number) if number.is_integer() else number
@@ -51,7 +66,7 @@ def json_object(text: str) -> dict[str, Any]:
 def _json(text: str, kind: type, name: str) -> Any:
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"{text!r} is no JSON: {error}"
         raise click.BadParameter(msg) from None
     if not isinstance(data, kind):

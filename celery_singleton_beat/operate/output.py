@@ -19,7 +19,7 @@ import click
 
 from celery_singleton_beat.errors import ConfigurationError, SingletonBeatError, StoreUnavailable
 from celery_singleton_beat.operate.tables import Cell, Column, Value, as_lines, print_table
-from celery_singleton_beat.operate.words import shown
+from celery_singleton_beat.operate.words import shown, told
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -66,7 +66,7 @@ class Failure(click.ClickException):
     """An error of a command: one line on stderr, or an object with ``--json``."""
 
     def __init__(self, text: str, exit_code: int = NOT_DONE, kind: str = "Error") -> None:
-        super().__init__(shown(text))
+        super().__init__(told(text))
         self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
         self.kind = kind
         self.is_json = is_json()  # it is shown when no context is there any more
@@ -189,18 +189,18 @@ def record(pairs: Iterable[tuple[str, Value]], data: Any) -> None:
         click.echo(f"{label.ljust(longest)}  {_coloured(cell)}")
 
 
-def done(text: str, data: Any) -> None:
-    """Say what was done: a line, or one object of JSON."""
+def done(text: str | Sequence[str], data: Any) -> None:
+    """Say what was done: a line for each text, or one object of JSON."""
     if is_json():
         print_json(data)
     else:
-        for line in text.splitlines():
+        for line in [text] if isinstance(text, str) else text:
             click.echo(shown(line))
 
 
 def note(text: str) -> None:
     """Tell people something beside the result: on stderr."""
-    click.echo(shown(text), err=True)
+    click.echo(told(text), err=True)
 
 
 def stop(text: str, exit_code: int = NOT_DONE) -> NoReturn:

@@ -10,6 +10,7 @@ _UNITS: Final = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), (
 _SHORT: Final = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000))
 _DAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 _NICKNAMES: Final = {"@midnight": "daily at 00:00", "@daily": "daily at 00:00"}
+_LONGEST: Final = 2000
 _MINUTE, _HOUR, _DAY_OF_MONTH, _MONTH, _DAY_OF_WEEK = range(5)
 _FIELDS: Final = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 
@@ -98,6 +99,12 @@ def shown(text: object) -> str:
     if written.isprintable():
         return written
     return "".join(one if one.isprintable() else _escaped(one) for one in written)
+
+
+def told(text: object) -> str:
+    """Write the text of an error so, and no longer than somebody reads."""
+    written = shown(text)
+    return written if len(written) <= _LONGEST else f"{written[: _LONGEST - 1]}…"
 
 
 def _escaped(one: str) -> str:

@@ -56,7 +56,7 @@ def run_now(*, name: str, request_id: str | None, by: str) -> None:
 @click.argument("end", type=moment_given)
 @click.option(
     "--most",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1_000_000_000),
     default=100_000,
     show_default=True,
     help="Refuse if there are more occurrences.",

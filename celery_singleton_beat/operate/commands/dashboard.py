@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from celery_singleton_beat.operate.given import Span
 from celery_singleton_beat.operate.output import WRONG, command, done, stop, the_app, who_option
 
 PORT: Final = 5556
@@ -37,7 +38,7 @@ TOKEN_VARIABLE: Final = "SINGLETON_BEAT_DASHBOARD_TOKEN"  # noqa: S105  # its na
 @click.option("--root-path", default="", help="The path under which a proxy serves it.")
 @click.option(
     "--every",
-    type=click.FloatRange(0.2, 3600),
+    type=Span(0.2, 3600),
     default=2.0,
     show_default=True,
     help="Look into the store so often, in seconds, while anybody looks.",

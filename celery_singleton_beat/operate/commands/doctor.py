@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from celery_singleton_beat.operate.given import Span
 from celery_singleton_beat.operate.output import NOT_DONE, command, is_json, print_json, the_app
 from celery_singleton_beat.operate.words import shown
 
@@ -29,7 +30,7 @@ _BY_URL: Final = "python -m celery_singleton_beat --redis-url URL"
 @click.option("--only", multiple=True, metavar="CHECK", help="Only this check; repeatable.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0.1, 60),
+    type=Span(0.1, 60),
     default=2.0,
     show_default=True,
     help="How many seconds to wait for workers and broker.",

@@ -42,15 +42,10 @@ def export(*, path: Path | None) -> None:
     if path is None:
         count, unreadable = _write(reading, sys.stdout)
     else:
-        with NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.absolute().parent, prefix=path.name, delete=False
-        ) as file:
-            try:
-                count, unreadable = _write(reading, file)
-            except BaseException:
-                Path(file.name).unlink()
-                raise
-        os.replace(file.name, path)  # noqa: PTH105  Path.replace is the same
+        try:
+            count, unreadable = _replace(path, reading)
+        except OSError as error:
+            stop(f"it cannot be written to {path}: {error.strerror or error}")
         note(f"{count} entries are in {path}.")
     if unreadable:
         names = ", ".join(map(repr, sorted(unreadable)[:10]))
@@ -82,6 +77,21 @@ def restore(*, file: TextIO, dry_run: bool, by: str) -> None:
         note(f"Warning: beats leave out what beat_schedule has entries of the same names: {listed}")
     report = Restoring(reading, dump, by=by, dry_run=dry_run).run()
     done(f"Entries: {report}.", report.to_data())
+
+
+def _replace(path: Path, reading: Reading) -> tuple[int, list[str]]:
+    """Write a document into a file that takes the place of this one when all is written."""
+    with NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.absolute().parent, prefix="timetable-", delete=False
+    ) as file:
+        try:
+            written = _write(reading, file)
+            file.flush()
+            os.replace(file.name, path)  # noqa: PTH105  Path.replace is the same
+        except BaseException:
+            Path(file.name).unlink()
+            raise
+    return written
 
 
 def _write(reading: Reading, file: Any) -> tuple[int, list[str]]:

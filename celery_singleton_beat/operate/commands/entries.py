@@ -64,7 +64,11 @@ _COLUMNS = [
 @click.option("--overdue", is_flag=True, help="Only those that should have run already.")
 @click.option("--task", help="Only those of this task.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="At most so many."
+    "--limit",
+    type=click.IntRange(1, 1_000_000_000),
+    default=1000,
+    show_default=True,
+    help="At most so many.",
 )
 def entries(
     *,

@@ -7,6 +7,7 @@ import socket
 import click
 
 from celery_singleton_beat.errors import StoreUnavailable
+from celery_singleton_beat.operate.given import Span
 from celery_singleton_beat.operate.health import Health, health_of_beats, health_of_host
 from celery_singleton_beat.operate.output import NOT_DONE, command, done, note, the_reading
 
@@ -21,7 +22,7 @@ from celery_singleton_beat.operate.output import NOT_DONE, command, done, note, 
 )
 @click.option(
     "--late",
-    type=click.FloatRange(min=0),
+    type=Span(0, 1_000_000_000),
     default=30.0,
     show_default=True,
     help="How many seconds an entry may be overdue.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celery_singleton_beat.operate.completion import complete_entry, complete_tenant
+from celery_singleton_beat.operate.given import Span
 from celery_singleton_beat.operate.given import moment as moment_given
 from celery_singleton_beat.operate.output import (
     WRONG,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 @click.option("--tenant", shell_complete=complete_tenant, help="Only this tenant's entries.")
 @click.option(
     "--days",
-    type=click.FloatRange(0, 3660, min_open=True),
+    type=Span(0, 3660, min_open=True),
     default=7.0,
     show_default=True,
     help="For so many days.",
@@ -76,6 +77,10 @@ def preview(
         stop("give names, or --tenant: not both", WRONG)
     reading = the_reading()
     begin = reading.now() if start is None else start
+    try:
+        end = begin + timedelta(days=days)
+    except OverflowError:
+        stop(f"no time is {days} days after {begin}: the last year is 9999", WRONG)
     entries = list(islice(reading.scheduled(names, tenant), most_entries + 1))
     if len(entries) > most_entries:
         stop(
@@ -84,7 +89,7 @@ def preview(
         )
     from celery_singleton_beat.operate.coming import coming  # noqa: PLC0415  not for --help
 
-    found = list(islice(coming(entries, begin, begin + timedelta(days=days)), limit + 1))
+    found = list(islice(coming(entries, begin, end), limit + 1))
     if len(found) > limit:
         last = moment(found[limit - 1].scheduled)
         note(f"Only the first {limit}, until {last} UTC, are listed: --limit lists more.")

@@ -126,7 +126,7 @@ def _each(names: tuple[str, ...], act: Callable[[str], bool], what: str) -> None
         see_that_it_is_stored(name)
     changed = [name for name in names if act(name)]
     texts = [f"{name!r} is {'' if name in changed else 'already '}{what}." for name in names]
-    done("\n".join(texts), {what: list(names), "changed": changed})
+    done(texts, {what: list(names), "changed": changed})
 
 
 def _tell_all(tenant: str | None, what: str, *, is_change: bool) -> None:

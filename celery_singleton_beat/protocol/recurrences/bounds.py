@@ -78,7 +78,8 @@ def instant_of(at: object, what: str) -> int:
     """The instant of an aware datetime, in milliseconds, parts of one cut off.
 
     Raises:
-        RecurrenceError: it is no datetime, or it does not say in which zone it is.
+        RecurrenceError: it is no datetime, does not say in which zone it is, or is in UTC
+            of no year that a datetime has.
     """
     if not isinstance(at, datetime):
         raise RecurrenceError(f"{what} must be a datetime with a time zone, not {at!r}")
@@ -87,7 +88,14 @@ def instant_of(at: object, what: str) -> int:
             f"{what} {at.isoformat()} has no time zone: "
             "give it one, as in datetime(2026, 1, 31, 9, tzinfo=ZoneInfo('Europe/Rome'))"
         )
-    return (at - _EPOCH) // _MILLISECOND
+    instant_ms = (at - _EPOCH) // _MILLISECOND
+    try:
+        datetime_of(instant_ms)
+    except OverflowError:
+        raise RecurrenceError(
+            f"{what} {at.isoformat()} is in UTC before the year 1 or after the year 9999"
+        ) from None
+    return instant_ms
 
 
 def datetime_of(at_ms: int) -> datetime:
