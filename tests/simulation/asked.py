@@ -165,10 +165,11 @@ class Requesting(Recalling):
         before = memory.slots[request]
         memory.claims[request] = replace(seen, is_open=False)
         memory.slots[request] = slot
+        self._has_dispatched(seen, settlement)
         has_ended = slot.slot_ms == ABSENT
         if has_ended:
             memory.asks[request] = replace(wanted, is_open=False)
-        if seen.timing is None or seen.timing.is_at_most_once:
+        if seen.timing is None:
             return
         left = {told.scheduled_ms for told in settlement.told if told.kind == "dispatch_failed"}
         owed = [before.slot_ms]
@@ -180,5 +181,9 @@ class Requesting(Recalling):
             return
         for at_ms in owed:
             run = self.names.task_id(wanted.entry, at_ms, request)
-            if at_ms not in left and run not in self.broker.accepted:
+            if run in self.broker.accepted or (at_ms in left and self._is_given_up(request)):
+                continue
+            if seen.timing.is_at_most_once:
+                self._owes(seen.who, run)
+            else:
                 self.broke(f"{request} passed over {self.names.run(run)}, which nobody published")

@@ -15,13 +15,12 @@ from celery_singleton_beat.events import Events
 from celery_singleton_beat.protocol.occurrence import Occurrence
 from tests.simulation.broker import Message
 from tests.simulation.lines import DELAYS_MS, TRIP_MS, Line
-from tests.simulation.settings import digest_of
+from tests.simulation.settings import HOLD_MS, digest_of
 from tests.simulation.world import Process
 
 if TYPE_CHECKING:
     from tests.simulation.deployment import Deployment
 
-HOLD_MS: Final = 1000
 POLL_MS: Final = 2000
 
 _FAULTS: Final = (
@@ -107,13 +106,22 @@ class Post:
         return [self._publish(one.occurrence, may_go_on) for one in publications]
 
     def publish_again(self, message: str) -> Delivery:
-        return self._send(self._deployment.kept[message])
+        kept = self._deployment.kept[message]
+        delivery = self._send(kept)
+        cannot = delivery.sent is Sent.FAILED
+        self._deployment.promises.publishes_again(kept.run, cannot=cannot)
+        return delivery
 
     def _publish(self, occurrence: Occurrence, may_go_on: Callable[[], bool]) -> Delivery:
+        promises, who = self._deployment.promises, self._process.name
         if not may_go_on():
+            promises.holds_back(who, occurrence)
             return Delivery(Sent.UNSENT)
-        self._deployment.promises.publishes(self._process.name, occurrence)
-        return self._send(Message(self.task_id(occurrence), occurrence))
+        promises.publishes(who, occurrence)
+        delivery = self._send(Message(self.task_id(occurrence), occurrence))
+        if delivery.sent is Sent.FAILED:
+            promises.cannot_send(occurrence)
+        return delivery
 
     def _send(self, message: Message) -> Delivery:
         deployment, process, run = self._deployment, self._process, message.run
@@ -124,7 +132,12 @@ class Post:
             world.say(process.name, f"publishes {name}")
             broker.put(message)
             return Delivery(Sent.SENT, run)
-        text = _FAULTS[fault]
+        with deployment.promises.trouble(process.name):
+            return self._send_amiss(message, name, fault)
+
+    def _send_amiss(self, message: Message, name: str, fault: int) -> Delivery:
+        process, run, text = self._process, message.run, _FAULTS[fault]
+        world, broker = self._deployment.world, self._deployment.broker
         world.say(process.name, f"!! publishes {name}: {text}")
         if "frozen" in text:
             for_ms = DELAYS_MS[world.choices.of(len(DELAYS_MS))]

@@ -193,18 +193,25 @@ class Deployment:
 
     def _judge(self) -> None:
         """Nothing is lost: every message that the broker had was seen to."""
-        excused = self.done | self.broker.lost | self.promises.seen_to
-        excused |= set(self.acked_early.values())
+        self.promises.has_paid()
+        # Celery has no message any more of what was acknowledged early; the store may have.
+        excused = self.done | self.promises.seen_to
+        excused |= (self.broker.lost | set(self.acked_early.values())) - self._kept()
         for run in self.broker.accepted:
             if run not in excused:
                 self.promises.broke(f"{self.names.run(run)} was published and never run")
 
     def _owed(self) -> set[str]:
-        """What the broker lost and the beats are to publish again, until it begins."""
+        """What the beats are to publish again: the broker lost it, or its worker died."""
         promises = self.promises
         if promises.is_all_stopped:
             return set()
-        return (self.broker.lost & promises.awaited) - promises.begun - promises.seen_to
+        lost = (self.broker.lost & promises.awaited) - promises.begun - promises.seen_to
+        return lost | self._kept()
+
+    def _kept(self) -> set[str]:
+        """What the store has the messages of, because it has begun and not ended."""
+        return self.promises.memory.leases.kept - self.done - self.promises.seen_to
 
     def _left(self) -> str:
         lost = ", ".join(map(self.names.run, sorted(self._owed()))) or "none"

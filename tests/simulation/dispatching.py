@@ -9,22 +9,25 @@ from typing import TYPE_CHECKING
 from celery_singleton_beat.protocol.claim import Adopted, Settled, Settlement, Slot
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.protocol.entry import Timing
-from celery_singleton_beat.protocol.recurrences.recurrence import occurrences
 from celery_singleton_beat.store.port import Adoption, ClaimAnswer, ClaimRequest, Standing
 from tests.simulation.deploys import amiss_with_plan, first_owed_ms, unplanned
-from tests.simulation.judge import Held, Judge
+from tests.simulation.judge import Held
+from tests.simulation.passing import Passing
 
 if TYPE_CHECKING:
     from celery_singleton_beat.protocol.occurrence import Occurrence
 
 
-class Dispatching(Judge):
+class Dispatching(Passing):
     """Sees what beats ask of the store, and what they publish."""
 
     def saw_claim(self, who: str, answer: ClaimAnswer, request: ClaimRequest) -> None:
         """Who governs claims, and nobody else; two live claims of one occurrence never exist."""
         if self.configurations:
             self._stands(who, answer, request)
+        self.digests[who] = request.digest
+        if self.debts:
+            self.has_paid(who)
         timings = self._timings_of(request.digest)
         for entry, slot in answer.claims:
             timing = timings.get(entry)
@@ -87,26 +90,28 @@ class Dispatching(Judge):
         if done and fleet.governor == digest and self._are_in_place(of or {}):
             fleet.adopted = digest
 
-    def saw_dismiss(self, _who: str, _answer: None, runs: Sequence[str]) -> None:
-        """Expect no longer what nobody can publish again."""
-        self.awaited.difference_update(runs)
-
     def saw_leave(self, _who: str, _answer: None, replica: str) -> None:
         """Count one no longer that took leave."""
         self.memory.fleet.left(replica)
 
     def publishes(self, who: str, occurrence: Occurrence) -> None:
         """Whoever counts on its hold has it; what is delivered at most once is sent once."""
-        entry = occurrence.entry
-        held = self.memory.claims.get(occurrence.cause or entry)
-        name = self.names.occurrence(entry, occurrence.scheduled_ms, occurrence.cause)
+        entry, cause = occurrence.entry, occurrence.cause
+        run = self.names.task_id(entry, occurrence.scheduled_ms, cause)
+        if self._is_recall(who, run):
+            return
+        held = self.memory.claims.get(cause or entry)
+        name = self.names.occurrence(entry, occurrence.scheduled_ms, cause)
         timing = held.timing if held is not None and held.timing else self.entries.get(entry)
         is_strict = not self.has_forgotten and not self.is_lenient
+        if held is not None:
+            self.firsts.setdefault(held.fence, occurrence.scheduled_ms)
         if timing is not None and timing.is_at_most_once:
             if name in self.published and not self.has_forgotten:
                 self.broke(f"{name} was published twice, although at most once was asked for")
             self.published.add(name)
-        elif is_strict and (timing is None or timing.start_deadline_ms is None):
+            self._pays(who, run, is_strict=is_strict)
+        elif is_strict:
             is_live = held is not None and held.until_ms > self.world.store_ms()
             if held is None or held.who != who or not is_live:
                 self.broke(f"{who} publishes {name} and does not hold it")
@@ -120,6 +125,8 @@ class Dispatching(Judge):
             self.broke(f"{who} publishes {name}, which was over when it claimed it")
         if held.revision is not None and occurrence.revision != held.revision:
             self.broke(f"{who} publishes {name} as of another revision than it claimed")
+        if amiss := self._is_left_out(held, held.timing, occurrence):
+            self.broke(f"{who} publishes {name}, {amiss}")
 
     def _stands(self, who: str, answer: ClaimAnswer, request: ClaimRequest) -> None:
         """Judge who governs."""
@@ -182,6 +189,7 @@ class Dispatching(Judge):
         memory, who = self.memory, held.who
         seen = memory.claims.get(entry)
         name = self.names.occurrence(entry, slot.slot_ms)
+        held = self._as_found(entry, slot, held, now_ms)
         if self.is_told:
             self.world.say(who, f"claims {name} with {self.names.fence(slot.fence)}")
         if seen is not None and seen.fence == slot.fence:
@@ -195,6 +203,8 @@ class Dispatching(Judge):
                 owed_ms=ABSENT
                 if ABSENT in (seen.owed_ms, held.owed_ms)
                 else max(seen.owed_ms, held.owed_ms),
+                told_ms=seen.told_ms + held.told_ms,
+                was=held.was if held.was == seen.was else "",
             )
         elif seen is not None and seen.is_open and seen.until_ms > now_ms:
             self.broke(f"{name} is claimed by {who}, and {seen.who}'s hold on it is live")
@@ -223,7 +233,7 @@ class Dispatching(Judge):
         """Judge where a slot was moved to."""
         entry, slot, memory = settlement.entry, settlement.slot, self.memory
         memory.claims[entry] = replace(seen, is_open=False)
-        self.awaited.update(one.run for one in settlement.awaited)
+        self._has_dispatched(seen, settlement)
         if seen.timing is not None and slot.rule == seen.timing.rule:
             self._passed(seen, seen.timing, settlement)
         elif slot.slot_ms != seen.slot_ms:
@@ -233,28 +243,6 @@ class Dispatching(Judge):
             memory.slots[entry] = slot
         if slot.slot_ms == ABSENT:
             memory.ended.add(entry)
-
-    def _passed(self, seen: Held, timing: Timing, settlement: Settlement) -> None:
-        """Every occurrence that a slot leaves behind was published, or is told of."""
-        until_ms = settlement.slot.slot_ms
-        left = {told.scheduled_ms for told in settlement.told if told.kind == "dispatch_failed"}
-        spans = [
-            (told.scheduled_ms, int(told.note.split("|")[0]))
-            for told in settlement.told
-            if told.kind == "superseded"
-        ]
-        last_ms = (1 << 50) if until_ms == ABSENT else until_ms - 1
-        if seen.owed_ms == ABSENT:
-            return
-        for at_ms in occurrences(timing.recurrence, seen.owed_ms - 1, last_ms):
-            is_told = at_ms in left or any(first <= at_ms <= last for first, last in spans)
-            is_there = (
-                timing.is_at_most_once
-                or self.names.task_id(settlement.entry, at_ms) in self.broker.accepted
-            )
-            if not is_told and not is_there:
-                name = self.names.occurrence(settlement.entry, at_ms)
-                self.broke(f"the slot moved past {name}, which nobody published")
 
 
 def _shape(slot: Slot | None) -> tuple[object, ...]:

@@ -35,7 +35,8 @@ class Held:
 
     Its holder dispatches by ``timing`` (None: it does not know the entry), nothing
     before ``first_ms``, and owes everything from ``owed_ms`` on. ``revision`` is that
-    of a stored entry (None: of the two answers it got, either's).
+    of a stored entry (None: of the two answers it got, either's). ``told_ms`` are the
+    times of these answers, ``before`` is the run before it and ``was`` how that was then.
     """
 
     fence: int
@@ -47,6 +48,9 @@ class Held:
     first_ms: int = 0
     owed_ms: int = 0
     revision: int | None = 0
+    told_ms: tuple[int, ...] = ()
+    before: str = ""
+    was: str = ""
 
     def from_ms(self, at_ms: int) -> Held:
         """Make the same of which nothing before a time is to be dispatched."""
@@ -114,6 +118,8 @@ class Judge:
         self.begun: set[str] = set()
         self.dated: dict[str, tuple[str, int]] = {}
         self.freed: dict[str, int] = {}
+        # Whether what could not be published again has not begun since.
+        self.hopeless: dict[str, bool] = {}
 
     @property
     def is_lenient(self) -> bool:

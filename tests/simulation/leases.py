@@ -52,19 +52,41 @@ class Ended:
 
 @dataclass
 class Leases:
-    """Every method tells what is wrong with an answer of the store, or nothing."""
+    """Every method tells what is wrong with an answer of the store, or nothing.
+
+    ``kept`` are the runs that are to be run again if their workers die.
+    """
 
     keys: dict[str, Given] = field(default_factory=dict)
     runs: dict[str, str] = field(default_factory=dict)
     ends: dict[str, Ended] = field(default_factory=dict)
     expected: dict[str, int] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
 
     def copy(self) -> Leases:
         # Tokens are remembered by whoever compares them, not by the store.
         return Leases(
-            dict(self.keys), dict(self.runs), dict(self.ends), dict(self.expected), self.tokens
+            dict(self.keys),
+            dict(self.runs),
+            dict(self.ends),
+            dict(self.expected),
+            self.tokens,
+            self.kept.copy(),
         )
+
+    def has_ended(self, run: str, now_ms: int) -> bool:
+        """Tell whether an end of a run is known."""
+        return self._end_of(run, now_ms) is not None
+
+    def left_by(self, run: str, now_ms: int) -> str:
+        """Tell who had a run and is not heard of any more, if nobody is to run it again."""
+        if run in self.kept:
+            return ""
+        for lease in self.keys.values():
+            if lease.run == run and lease.is_open and lease.until_ms + NOTICE_MS <= now_ms:
+                return lease.holder
+        return ""
 
     def begun(self, attempt: Attempt, answer: BeginAnswer, *, closes: bool) -> str:
         """One run at a time has a key; what ended is over, and what did not is not lost."""
@@ -149,6 +171,8 @@ class Leases:
         if lease is not None and lease.is_in_the_way(now_ms):
             how = "has the key" if lease.until_ms > now_ms else "was not given notice"
             return f"it began, and {lease.holder} {how}"
+        if attempt.message:
+            self.kept.add(attempt.run)
         return self._given(attempt, answer.token, now_ms)
 
     def _restored(
@@ -174,6 +198,7 @@ class Leases:
 
     def _ends(self, attempt: Attempt, how: str, now_ms: int) -> None:
         """Note an end; a repeated answer tells of the same one."""
+        self.kept.discard(attempt.run)
         known = self._end_of(attempt.run, now_ms)
         if known is None or known.holder != attempt.holder:
             until_ms = max(attempt.not_after_ms, now_ms) + attempt.window_ms

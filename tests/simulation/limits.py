@@ -75,10 +75,11 @@ class Limiting(Dispatching):
                 held = self.memory.claims[entry]
                 self.memory.claims[entry] = held.from_ms(everything.resumed_ms + 1)
 
-    def saw_recall(self, who: str, overdue: list[Awaited], **_limits: int) -> None:
+    def saw_recall(self, who: str, recalled: list[Awaited], **limits: int) -> None:
         """While everything is paused nothing is published a second time either."""
-        if overdue and self.is_all_stopped:
-            run = self.names.run(overdue[0].run)
+        super().saw_recall(who, recalled, **limits)
+        if recalled and self.is_all_stopped:
+            run = self.names.run(recalled[0].run)
             self.broke(f"{who} is to publish {run} again, and everything is paused")
 
     def saw_reclaim(self, who: str, crashed: list[Crashed], **_limits: int) -> None:

@@ -74,7 +74,7 @@ class Line:
         if "frozen" in text:
             return self._frozen(text, for_ms, take)
         if "waited" in text:
-            world.later(for_ms, take)
+            world.later(for_ms, lambda: self._in_trouble(take))
         elif "question" not in text:
             world.sleep(TRIP_MS)
             answer = take()
@@ -87,6 +87,10 @@ class Line:
             process.kill()
         world.sleep(TIMEOUT_MS)
         raise StoreUnavailable(text)
+
+    def _in_trouble(self, take: Callable[[], Any]) -> None:
+        with self._promises.trouble(self._process.name):
+            take()
 
     def _frozen(self, text: str, for_ms: int, take: Callable[[], Any]) -> Any:
         if "question" in text:
@@ -109,7 +113,8 @@ def _asking(verb: str) -> Callable[..., Any]:
             return getattr(self._door, verb)(*args, **options)
         world = self._world
         if fault := world.choices.fault(self._faults):
-            return self._amiss(fault, verb, lambda: self._take(verb, args, options))
+            with self._promises.trouble(self._process.name):
+                return self._amiss(fault, verb, lambda: self._take(verb, args, options))
         world.sleep(TRIP_MS)
         return self._take(verb, args, options)
 

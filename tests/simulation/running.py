@@ -37,6 +37,8 @@ class Running(Judge):
         if answer.verdict is Begun.RUN:
             self.begun.add(attempt.run)
             self.freed.pop(attempt.holder, None)
+            if attempt.run in self.hopeless:
+                self.hopeless[attempt.run] = False
         if answer.verdict in _SEEN_TO or (answer.verdict is Begun.BUSY and close_if_busy):
             self.seen_to.add(attempt.run)
         del grace_ms

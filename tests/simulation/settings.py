@@ -14,6 +14,7 @@ from celery_singleton_beat.protocol.tenant import Quota
 from tests.simulation.choices import Choices
 from tests.simulation.world import START_MS
 
+HOLD_MS: Final = 1000
 EVERY_MS: Final = 2000
 FIRST_MS: Final = Interval(EVERY_MS).next_after(START_MS)
 _ONE_IN: Final = 16

@@ -148,6 +148,9 @@ class Storing(Limiting):
                 self.broke(f"{who} settled {name}: {verdict.value}, and not {expected.value}")
             if seen is not None and is_ours and seen.is_open:
                 self._moved(seen, settlement)
+                if verdict is Settled.GONE:
+                    # It was stopped meanwhile: what is sent at most once is not sent any more.
+                    self._owes_nothing(who)
                 if known is not None and known.revision != settlement.revision:
                     self.memory.ended.discard(name)
 
