@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import pathlib
 import random
 import tempfile
 import time
@@ -16,7 +17,7 @@ import redis
 from kombu.exceptions import OperationalError
 
 from celery_singleton_beat.demo.server import HOST
-from tests.acceptance import campaign_resource
+from tests.acceptance import campaign_losses, campaign_resource
 from tests.acceptance.campaign_app import OURS, TASK, VARIABLE, make_app
 from tests.acceptance.campaign_faults import BROKER, STORE
 from tests.acceptance.campaign_ledger import Ledger
@@ -222,9 +223,19 @@ def carry_out(plan: Plan, broker: EmbeddedServer | DistantBroker, store: Embedde
         campaign.conduct()
         storm.stop_workers()
         written = campaign_resource.read(resource)
-        ledger = Ledger(witness.facts(), written, storm, campaign.sent, ttl_s=TTL_S)
+        lost = _lost_by(broker)
+        ledger = Ledger(witness.facts(), written, storm, campaign.sent, lost, ttl_s=TTL_S)
         faults = [fault.told(begun_ns) for fault in storm.faults]
         return Outcome(ledger, campaign.turned_away, campaign.restarts_to_drain, faults)
+
+
+def _lost_by(broker: EmbeddedServer | DistantBroker) -> set[str]:
+    """What a broker lost by itself; RabbitMQ, which puts back what nobody acknowledged, nothing."""
+    if _is_amqp(broker):
+        return set()
+    with redis.Redis.from_url(broker.url(), decode_responses=True) as client:
+        directory = client.config_get("dir")["dir"]
+    return campaign_losses.never_noted(campaign_losses.read(pathlib.Path(directory)))
 
 
 def _is_amqp(broker: EmbeddedServer | DistantBroker) -> bool:

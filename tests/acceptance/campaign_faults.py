@@ -20,14 +20,15 @@ class Server(Protocol):
 class Fault:
     """What was done to whom: a worker's name, the store or the broker. Times as the witness's.
 
-    `outlived`: a body can go on while its lease ends. `cuts_off`: a body's end may go unrecorded.
+    `outlived`: a body can go on while its lease ends. `cuts_off`: so many bodies' ends may go
+    unrecorded.
     """
 
     kind: str
     target: str
     from_ns: int
     outlived: bool
-    cuts_off: bool
+    cuts_off: int
     until_ns: int | None = None
 
     def told(self, since_ns: int) -> str:

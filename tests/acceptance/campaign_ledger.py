@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from tests.acceptance.campaign_faults import Fault
     from tests.acceptance.campaign_storm import Storm
 
-# What tells how far a run's message is.
-STATIONS = {"received", "begin", "end", "handled", "RunPostponed"}
+
 LET_GO = {"DuplicateDropped", "RunSkipped"}
 
 
@@ -38,7 +37,7 @@ class Body:
 
 
 class Ledger:
-    """The accounts of one side."""
+    """The accounts of one side. `never_noted`: what the broker lost, by its own log."""
 
     def __init__(
         self,
@@ -46,10 +45,12 @@ class Ledger:
         writes: dict[str, list[Write]],
         storm: Storm,
         sent: Collection[str],
+        never_noted: Collection[str] = (),
         *,
         ttl_s: float,
     ) -> None:
         self.facts, self.writes, self.sent = list(facts), writes, set(sent)
+        self._never_noted = set(never_noted)
         self._faults, self._ttl_ns = storm.faults, int(ttl_s * 1e9)
         self._of_run: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for fact in sorted(self.facts, key=lambda fact: fact["at_ns"]):
@@ -105,28 +106,30 @@ class Ledger:
         """Runs of which the resource took two ends: promised never, or a fault cut the first off.
 
         An end is recorded before its lease is over, or the run may begin again: that is the
-        promise. It is not held to where a fault came between the end and its record.
+        promise. It is not held to where a fault came between the end and its record, and no fault
+        excuses more ends than there were bodies in the processes that it struck.
         """
         found: dict[str, set[str]] = {"recorded": set(), "cut off": set()}
         workers = {body.body: body.worker for body in self.bodies}
-        for run, ends in self.completed.items():
-            for first, second in pairwise(ends):
-                since_ns = first.at_ns - self._ttl_ns
-                faults = self._faults_of(workers[first.body], since_ns, second.at_ns)
-                excused = any(fault.cuts_off for fault in faults)
-                is_recorded = self._is_recorded(run, second.at_ns)
-                found["cut off" if excused and not is_recorded else "recorded"].add(run)
+        left = {id(fault): fault.cuts_off for fault in self._faults}
+        pairs = [(run, *two) for run, ends in self.completed.items() for two in pairwise(ends)]
+        for run, first, second in sorted(pairs, key=lambda pair: pair[1].at_ns):
+            since_ns = first.at_ns - self._ttl_ns
+            # By then its lease and the notice of its end are over: whatever comes is too late.
+            until_ns = min(second.at_ns, first.at_ns + 2 * self._ttl_ns)
+            faults = self._faults_of(workers[first.body], since_ns, until_ns)
+            fault = next((fault for fault in faults if left[id(fault)]), None)
+            if fault is None or self._is_recorded(run, second.at_ns):
+                found["recorded"].add(run)
+            else:
+                left[id(fault)] -= 1
+                found["cut off"].add(run)
         return found
 
     def lost(self) -> tuple[set[str], set[str]]:
-        """Runs that never completed: those let go by some code, and those let go by none.
-
-        The latter have vanished between the broker and a worker: kombu's Redis transport takes a
-        message off its queue before it notes it as unacknowledged, and a worker that is killed, or
-        a broker that goes away, between the two loses it.
-        """
+        """Runs that never completed: those that nothing excuses, and those lost by the broker."""
         missing = self.sent - self.completed.keys()
-        vanished = {run for run in missing if self._was_on_its_way(run)}
+        vanished = {run for run in missing & self._never_noted if not self._was_let_go(run)}
         return missing - vanished, vanished
 
     def story(self, run: str) -> list[str]:
@@ -149,23 +152,12 @@ class Ledger:
         ]
         return [f"{(line[0] - first_ns) / 1e9:8.3f} {' '.join(line[1:])}" for line in sorted(told)]
 
-    def _was_on_its_way(self, run: str) -> bool:
-        """Whether nobody has let go of it since it was last in a queue or in a killed worker."""
-        kinds = {fact["kind"] for fact in self._of_run[run]}
-        if kinds & LET_GO:
-            return False
-        stations = [fact for fact in self._of_run[run] if fact["kind"] in STATIONS]
-        if not stations:
-            return True
-        last = stations[-1]
-        if last["kind"] == "handled":
-            # Queued again before it was let go, or put back.
-            before = stations[-2]["kind"]
-            return before == "RunPostponed" or last["state"] == "REJECTED"
-        # Unacknowledged in a worker that was killed: it was put back, and taken off again.
-        is_taken = last["kind"] in {"received", "begin"}
-        struck = {fault.target for fault in self._faults}
-        return not is_taken or last["worker"] in struck
+    def _was_let_go(self, run: str) -> bool:
+        """Whether a message of it was acknowledged without being queued again."""
+        kinds = Counter(fact["kind"] for fact in self._of_run[run])
+        let_go = [f for f in self._of_run[run] if f["kind"] == "handled"]
+        let_go = [fact for fact in let_go if fact["state"] != "REJECTED"]
+        return len(let_go) > kinds["RunPostponed"] or any(kinds[kind] for kind in LET_GO)
 
     def _is_recorded(self, run: str, before_ns: int) -> bool:
         return any(

@@ -112,7 +112,7 @@ class Storm:
         child = self._child_of(place.worker) if place else None
         if place is None or child is None:
             return False
-        fault = self._note("kill a child", place.worker.name, outlived=False)
+        fault = self._note("kill a child", place.worker.name, outlived=False, cuts_off=1)
         with contextlib.suppress(ProcessLookupError):
             place.worker.kill_child(child)
         self._end_fault(fault)
@@ -162,7 +162,7 @@ class Storm:
         if place is None or child is None:
             return False
         # The main process goes on renewing: that is no excuse for anything.
-        self._note_freeze(place, "freeze a child", outlived=False, cuts_off=False)
+        self._note_freeze(place, "freeze a child", outlived=False, cuts_off=0)
         with contextlib.suppress(ProcessLookupError):
             os.kill(child[0], signal.SIGSTOP)
         return True
@@ -191,7 +191,7 @@ class Storm:
     def _restart(self, name: str) -> bool:
         if name in self._down:
             return False
-        fault = self._note("restart", name)
+        fault = self._note("restart", name, cuts_off=len(self.places) * CHILDREN)
         self._servers[name].restart()
         self._end_fault(fault)
         return True
@@ -200,7 +200,7 @@ class Storm:
         if name in self._down:
             return False
         self._down.add(name)
-        fault = self._note("kill and leave dead", name)
+        fault = self._note("kill and leave dead", name, cuts_off=len(self.places) * CHILDREN)
         self._servers[name].kill()
         self._at(self._chance.uniform(0.2, 1.5 * self._ttl_s), lambda: self._raise(name, fault))
         return True
@@ -249,7 +249,7 @@ class Storm:
         self._replace(place)
         self._end_fault(fault)
 
-    def _note_freeze(self, place: Place, kind: str, **counts_as: bool) -> None:
+    def _note_freeze(self, place: Place, kind: str, **counts_as: int) -> None:
         place.is_struck = True
         fault = self._note(kind, place.worker.name, **counts_as)
         self._at(self._longer_than_ttl_s(), lambda: self._mend(place, fault, place.worker.thaw))
@@ -271,9 +271,9 @@ class Storm:
         return self._rig.run("worker", *about, name=name, env=env)
 
     def _note(
-        self, kind: str, target: str, *, outlived: bool = True, cuts_off: bool = True
+        self, kind: str, target: str, *, outlived: int = True, cuts_off: int = CHILDREN
     ) -> Fault:
-        self.faults.append(Fault(kind, target, clock_ns(), outlived, cuts_off))
+        self.faults.append(Fault(kind, target, clock_ns(), bool(outlived), cuts_off))
         return self.faults[-1]
 
     def _end_fault(self, fault: Fault) -> None:

@@ -98,7 +98,7 @@ def test_no_two_runs_of_a_key_meet_and_none_is_lost_whatever_fails(
 ) -> None:
     """The worker's main job: S0-01, S0-21, S0-37, S0-39, S1-13, C1, C8, F5, F6, F7, F8.
 
-    What a Redis broker loses before a worker has it is counted apart; RabbitMQ loses nothing.
+    What a Redis broker lost by its own log is counted apart; RabbitMQ loses nothing.
     """
     plan = seeded(plan)
     show_lines([f"campaign on {broker}: seed {plan.seed}, {plan.runs} runs, {plan.keys} keys"])
