@@ -4,7 +4,7 @@ A task may ask that its run survives its worker. Then the store keeps the run's
 message from when it begins, and the beats publish it again once the lease and its
 notice are over. The broker may lose that message too, with the next worker that is
 killed; so it is kept on, and published again unless the run begins within a
-deadline: a TTL at first, and twice as long each time.
+deadline: a TTL and a notice at first, and twice as long each time.
 
               begin                   end
     (no run) ------> kept (lease) ---------> (nothing)
@@ -27,7 +27,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from celery_singleton_beat.protocol.entry import DAY_MS
-from celery_singleton_beat.protocol.run import Attempt
+from celery_singleton_beat.protocol.run import NOTICE_MS, Attempt
 
 
 class KeptMessage(NamedTuple):
@@ -45,7 +45,9 @@ class KeptMessage(NamedTuple):
         """Keep the message of an attempt that begins."""
         # All deadlines together are less than twice the longest.
         longest_ms = min(attempt.window_ms // 2, DAY_MS)
-        return cls(min(attempt.ttl_ms, longest_ms), longest_ms, attempt.message)
+        # The first message finds that nobody has given notice yet, and comes again after it.
+        deadline_ms = min(attempt.ttl_ms + NOTICE_MS, longest_ms)
+        return cls(deadline_ms, longest_ms, attempt.message)
 
     def again(self) -> KeptMessage | None:
         """Keep it on once it was published again; None if that was the last time."""

@@ -31,7 +31,7 @@ def a_message_is_reclaimed_when_its_lease_and_a_notice_are_over(it: StoreUnderTe
 
     equal(int(it.claim().has_overdue), 1)
     until_ms = it.clock.now_ms + HOLD_MS
-    equal(it.reclaimed(), [Crashed("run", "message|run", until_ms, TTL_MS)])
+    equal(it.reclaimed(), [Crashed("run", "message|run", until_ms, DEAD_MS)])
 
 
 def a_run_without_a_message_is_never_reclaimed(it: StoreUnderTest) -> None:

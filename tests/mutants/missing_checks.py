@@ -75,7 +75,7 @@ MISSING: Final[tuple[tuple[str, str, str], ...]] = (
     ("begin", " and verdict ~= 'TWIN' then", " then"),
     ("begin", "math.min(math.floor(window / 2), DAY)", "math.floor(window / 2)"),
     ("begin", "math.min(math.floor(window / 2), DAY)", "DAY"),
-    ("begin", "int(math.min(ttl, longest))", "int(ttl)"),
+    ("begin", "math.min(ttl + NOTICE, longest)", "ttl + NOTICE"),
     ("begin", "int(now + wait + deadline), ARGV[13]", "int(now + wait), ARGV[13]"),
     ("begin", "    note('refused')\n    drop_message()\n", "    note('refused')\n"),
     ("busy", " + NOTICE > now", " > now"),

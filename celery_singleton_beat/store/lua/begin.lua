@@ -143,7 +143,8 @@ end
 if message ~= '' then
   redis.call('ZADD', KEYS[7], int(now + ttl + NOTICE), ARGV[13])
   local longest = math.min(math.floor(window / 2), DAY)
-  redis.call('HSET', KEYS[8], ARGV[13], join(int(math.min(ttl, longest)), int(longest), message))
+  local deadline = math.min(ttl + NOTICE, longest)
+  redis.call('HSET', KEYS[8], ARGV[13], join(int(deadline), int(longest), message))
 else
   redis.call('ZADD', KEYS[7], 'XX', int(now + ttl + NOTICE), ARGV[13])
 end
