@@ -27,10 +27,14 @@ def _nothing_is_called_back(_store: Any, _entry: str, _revision: int, _keep_ms: 
     pass
 
 
-def _what_is_called_back_is_awaited_still(
+def _what_is_called_back_is_dated_anew(
     store: Any, entry: str, revision: int, _keep_ms: int
 ) -> None:
-    store._state.cancelled[entry] = revision  # noqa: SLF001
+    state = store._state  # noqa: SLF001
+    state.cancelled[entry] = revision
+    for run, one in state.published.items():
+        if one.entry == entry:
+            state.published[run] = one._replace(revision=revision)
 
 
 def _a_change_is_called_back_itself(store: Any, entry: str, revision: int, _keep_ms: int) -> None:
@@ -62,7 +66,11 @@ _is_never_lost = property(lambda _: False)
     [
         ("lag_ms", (MemoryTimetable, "cancel_queued"), _nothing_is_called_back),
         ("lag_ms", (MemoryTimetable, "cancel_queued"), _a_change_is_called_back_itself),
-        ("lag_ms", (MemoryTimetable, "cancel_queued"), _what_is_called_back_is_awaited_still),
+        (
+            "lag_ms",
+            (MemoryTimetable, "cancel_queued"),
+            _what_is_called_back_is_dated_anew,
+        ),
         ("has_operator", (MemoryRuns, "unlock"), _nothing_is_freed),
         ("has_operator", (MemoryRuns, "unlock"), _nobody_is_told_to_have_had_it),
         ("has_operator", (memory_runs, "renew"), _what_was_freed_is_taken_back),
