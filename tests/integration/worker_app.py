@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Celery, Task, signals
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from kombu.transport.redis import Channel, QoS
 
 from celery_singleton_beat import LeaseLost, SingletonTask
 from celery_singleton_beat.adapters.ticket import FIELD
@@ -34,6 +35,11 @@ GIVE_UP_SECONDS = 60.0
 given: dict[str, Any] = json.loads(os.environ.get(VARIABLE, "{}"))
 app = Celery(given.pop("main", "shop"), task_cls=given.pop("task_cls", Task))
 app.conf.update(given)
+
+if not hasattr(Channel, "unacked_restore_throttle"):
+    # kombu before 5.7 looks for what nobody acknowledged every hundred seconds, whatever it is
+    # told; so it does every ten.
+    QoS.restore_visible.__defaults__ = (0, 10, 1)
 
 
 def fact(kind: str, **facts: object) -> None:

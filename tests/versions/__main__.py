@@ -32,6 +32,12 @@ TESTS: Final = (
     "tests/integration/test_timetable_dispatch.py",
     "tests/integration/test_worker_locked.py",
     "tests/integration/test_worker_discards.py",
+    "tests/integration/test_worker_runs.py",
+    "tests/integration/test_worker_leases.py",
+    "tests/integration/test_worker_lease_loss.py",
+    "tests/integration/test_worker_crash.py",
+    "tests/integration/test_worker_redelivery.py",
+    "tests/integration/test_worker_pools.py",
 )
 TOOLS: Final = (
     *("pytest", "pytest-celery", "pytest-randomly", "pytest-timeout", "pytest-xdist"),
@@ -40,6 +46,9 @@ TOOLS: Final = (
 LONGEST_S: Final = 3600
 SLOW: Final = ("-o", "timeout=600")
 """What is asked here is whether it works; how quickly, on a busy machine, is asked elsewhere."""
+
+TOGETHER: Final = ("-n", "3")
+"""Most of these tests wait for processes: as many at a time as in CI."""
 
 
 class Row(NamedTuple):
@@ -101,7 +110,8 @@ def _outcome(row: Row, tests: list[str]) -> tuple[str, bool]:
     with tempfile.TemporaryDirectory(prefix="versions-") as folder:
         own = _environment(python, Path(folder), row)
         installed = _installed(own)
-        command = [own, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", *SLOW, *tests]
+        options = ("-q", "--tb=short", "-p", "no:cacheprovider", *SLOW, *TOGETHER)
+        command = [own, "-m", "pytest", *options, *tests]
         ran = subprocess.run(
             command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LONGEST_S, check=False,
