@@ -207,7 +207,7 @@ class Deployment:
         if promises.is_all_stopped:
             return set()
         lost = (self.broker.lost & promises.awaited) - promises.begun - promises.seen_to
-        return lost | self._kept()
+        return lost | self._kept() if promises.memory.leases.kept else lost
 
     def _kept(self) -> set[str]:
         """What the store has the messages of, because it has begun and not ended."""

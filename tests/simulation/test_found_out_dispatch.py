@@ -89,6 +89,18 @@ def _what_crashed_is_put_off(self: Any, _asked_ms: int) -> None:
     self._store.rerun(self._store.reclaim(**limits))
 
 
+def _what_crashed_is_left(*_: Any) -> None:
+    pass
+
+
+def _nothing_is_awaited(*_: Any) -> tuple[()]:
+    return ()
+
+
+def _a_hold_is_never_over(*_: Any) -> bool:
+    return False
+
+
 _overlap_does_not_matter = property(lambda _: False)
 
 
@@ -102,14 +114,14 @@ _overlap_does_not_matter = property(lambda _: False)
         ((work, "GIVE_UP_AFTER"), 1, "given up too soon"),
         ((Work, "keeps_apart"), _overlap_does_not_matter, "publishes .*, and .* is "),
         ((outbound, "give_way"), _what_may_overlap_is_left_out, "the one before it was over"),
-        ((Work, "_awaited"), lambda *_: (), "not at rest"),
+        ((Work, "_awaited"), _nothing_is_awaited, "not at rest"),
         ((Outbound, "_publish_once"), _at_most_once_is_never, "never sent it"),
         ((Outbound, "_publish_once"), _whoever_has_settled_is_late, "is not late"),
-        ((Outbound, "is_over"), lambda *_: False, "does not hold it"),
+        ((Outbound, "is_over"), _a_hold_is_never_over, "does not hold it"),
         ((Republishing, "recall"), _what_is_overdue_is_given_up, "which nobody has begun"),
         ((Republishing, "rerun"), _what_crashed_is_given_up, "up, whose worker died"),
         ((Republishing, "rerun"), _what_crashed_is_put_off, "off, whose worker died"),
-        ((Republishing, "rerun"), lambda *_: None, "not at rest"),
+        ((Republishing, "rerun"), _what_crashed_is_left, "not at rest"),
     ],
     # Names alone: a place's own text is not the same in every process.
     ids=lambda value: value[1] if isinstance(value, tuple) else getattr(value, "__name__", "?"),
