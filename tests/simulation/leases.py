@@ -76,8 +76,9 @@ class Leases:
         )
 
     def has_ended(self, run: str, now_ms: int) -> bool:
-        """Tell whether an end of a run is known."""
-        return self._end_of(run, now_ms) is not None
+        """Tell whether a run has ended for good, which one that was called back need not have."""
+        end = self._end_of(run, now_ms)
+        return end is not None and end.how != Begun.CANCELLED.value
 
     def left_by(self, run: str, now_ms: int) -> str:
         """Tell who had a run and is not heard of any more, if nobody is to run it again."""

@@ -58,7 +58,7 @@ def test_no_history_breaks_a_promise_on_the_scripts(
     record_property(SHOWN, text)
 
 
-@pytest.mark.parametrize("seed", [1684, 2063, 2316])
+@pytest.mark.parametrize("seed", [2063, 2316, 2587])
 def test_a_history_that_once_broke_a_promise_keeps_it(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
