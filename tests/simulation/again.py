@@ -76,6 +76,7 @@ class Again(Judge):
         for run in (one.run for one in crashed):
             if run not in self._tried:
                 self.broke(f"{who} puts {self.names.run(run)} off, whose worker died")
+            self.memory.leases.run_again(run)
 
     def saw_give_up(self, who: str, _answer: None, crashed: Sequence[Crashed]) -> None:
         """Only the message that cannot be sent is kept no longer."""
@@ -83,7 +84,7 @@ class Again(Judge):
             if run not in self.hopeless:
                 self.broke(f"{who} gives {self.names.run(run)} up, whose worker died")
             if self.hopeless[run]:
-                self.memory.leases.kept.discard(run)
+                self.memory.leases.kept.pop(run, None)
 
     def _is_recall(self, who: str, run: str) -> bool:
         return run in self._recalling.get(who, ())

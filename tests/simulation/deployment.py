@@ -212,7 +212,9 @@ class Deployment:
 
     def _kept(self) -> set[str]:
         """What the store has the messages of, because it has begun and not ended."""
-        return self.promises.memory.leases.kept - self.done - self.promises.seen_to
+        kept = self.promises.memory.leases.kept.items()
+        promised = {run for run, (_, longest_ms) in kept if longest_ms}
+        return promised - self.done - self.promises.seen_to
 
     def _left(self) -> str:
         lost = ", ".join(map(self.names.run, sorted(self._owed()))) or "none"

@@ -54,7 +54,8 @@ class Ended:
 class Leases:
     """Every method tells what is wrong with an answer of the store, or nothing.
 
-    ``kept`` are the runs that are to be run again if their workers die.
+    ``kept`` are the runs that are to be run again if their workers die: how long one is
+    waited for then, and how long at most.
     """
 
     keys: dict[str, Given] = field(default_factory=dict)
@@ -62,7 +63,7 @@ class Leases:
     ends: dict[str, Ended] = field(default_factory=dict)
     expected: dict[str, int] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
-    kept: set[str] = field(default_factory=set)
+    kept: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def copy(self) -> Leases:
         # Tokens are remembered by whoever compares them, not by the store.
@@ -88,6 +89,12 @@ class Leases:
             if lease.run == run and lease.is_open and lease.until_ms + NOTICE_MS <= now_ms:
                 return lease.holder
         return ""
+
+    def run_again(self, run: str) -> None:
+        """Wait for a run, and the next time for twice as long, or not at all (0: the longest)."""
+        if run in self.kept:
+            wait_ms, longest_ms = self.kept[run]
+            self.kept[run] = (2 * wait_ms, longest_ms if wait_ms <= longest_ms else 0)
 
     def begun(self, attempt: Attempt, answer: BeginAnswer, *, closes: bool) -> str:
         """One run at a time has a key; what ended is over, and what did not is not lost."""
@@ -173,7 +180,8 @@ class Leases:
             how = "has the key" if lease.until_ms > now_ms else "was not given notice"
             return f"it began, and {lease.holder} {how}"
         if attempt.message:
-            self.kept.add(attempt.run)
+            longest_ms = attempt.window_ms // 2
+            self.kept[attempt.run] = (min(attempt.ttl_ms + NOTICE_MS, longest_ms), longest_ms)
         return self._given(attempt, answer.token, now_ms)
 
     def _restored(
@@ -199,7 +207,7 @@ class Leases:
 
     def _ends(self, attempt: Attempt, how: str, now_ms: int) -> None:
         """Note an end; a repeated answer tells of the same one."""
-        self.kept.discard(attempt.run)
+        self.kept.pop(attempt.run, None)
         known = self._end_of(attempt.run, now_ms)
         if known is None or known.holder != attempt.holder:
             until_ms = max(attempt.not_after_ms, now_ms) + attempt.window_ms
