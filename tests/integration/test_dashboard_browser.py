@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -177,9 +178,19 @@ def test_an_answer_on_its_way_does_not_move_a_page_that_is_held_still(
 ) -> None:
     eyes = open_eyes(story.app)
     page = eyes.look()
-    expect(page.locator("#live-status")).to_have_text("Live")
     on_their_way: list[Route] = []
-    page.route(page.url, lambda route: on_their_way.append(route))  # noqa: PLW0108  # it looks into it
+    is_slow = threading.Event()
+
+    def answer(route: Route) -> None:
+        if is_slow.is_set():
+            on_their_way.append(route)
+        else:
+            route.continue_()
+
+    page.route(page.url, answer)
+    expect(page.locator("#live-status")).to_have_text("Live")
+    # From here on the next request is waited for: none comes in between and is held unseen.
+    is_slow.set()
     with page.expect_request(page.url):
         story.play(story.clock.now_ms + 20_000)
     page.get_by_role("button", name="Hold still").click()

@@ -70,7 +70,12 @@ class Replicated:
         )
         child = ChildProcess([binary, str(conf), "--sentinel"], dict(os.environ), name="sentinel")
         count = self.primary.command("INFO", "replication").count("state=online")
-        child.wait_for(lambda _: child.output.count("+slave ") >= count, 30)
+        try:
+            child.wait_for(lambda _: child.output.count("+slave ") >= count, 30)
+        except RuntimeError:
+            if "Address already in use" not in child.output:
+                raise
+            return self.watch(directory, binary)
         return child, f"sentinel://{HOST}:{port}/0"
 
     def wait_promoted(self, *others: EmbeddedServer) -> None:
