@@ -11,6 +11,7 @@ from celery import Celery, beat
 
 from celery_singleton_beat.adapters.remote_control import singleton_locks
 from celery_singleton_beat.demo.server import HOST
+from tests.acceptance.deployment import GOVERNS
 from tests.integration.workers import ENOUGH, TTL_MS
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def test_a_beat_that_takes_commands_answers_them_too(make_shop: Callable[..., Sh
     )
     one = shop.run("beat", "-l", "INFO", "--enable-remote-control", "-n", "rig", name="beat")
     one.wait_for("beat pidbox: Connected", ENOUGH)
+    one.wait_for(GOVERNS, ENOUGH)  # which it does once its entries are planned
 
     entries = asked(shop, "singleton_entries", BEAT)
     settings = asked(shop, "singleton_settings", BEAT)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SLOTS: Final = 16_384
 NODE_TIMEOUT_MS: Final = 1000
+HELD_BACK_MS: Final = 600_000
 ENOUGH_SECONDS: Final = 40.0
 
 # A node listens ten thousand ports higher too, and not where kernels take outgoing ports.
@@ -67,17 +68,21 @@ class Cluster:
     def hold_back(self, primary: EmbeddedServer, most: int | None = None) -> list[EmbeddedServer]:
         """Let replicas of a primary (all, or so many) hear nothing more of it until `let_hear`.
 
-        It has no password, so theirs is refused. They keep what they have, and may take over.
+        It has no password, so theirs is refused. They keep what they have, and may take over after
+        that: until then no node takes another for dead, however long this machine stands still.
         """
+        self._set_node_timeout(HELD_BACK_MS)
+        if not _is_primary(primary):
+            raise RuntimeError("it was taken for dead before: it is a primary no more")
         replicas = self.replicas_of(primary)[:most]
         for replica in replicas:
             replica.command("CONFIG", "SET", "masterauth", "wrong")
         primary.command("CLIENT", "KILL", "TYPE", "replica")
         return replicas
 
-    @staticmethod
-    def let_hear(replicas: Sequence[EmbeddedServer]) -> None:
+    def let_hear(self, replicas: Sequence[EmbeddedServer]) -> None:
         """Let replicas that were held back hear whoever is their primary."""
+        self._set_node_timeout(NODE_TIMEOUT_MS)
         for replica in replicas:
             replica.command("CONFIG", "SET", "masterauth", "")
 
@@ -119,6 +124,10 @@ class Cluster:
             node.stop()
 
     _asleep: EmbeddedServer | None = None
+
+    def _set_node_timeout(self, timeout_ms: int) -> None:
+        for node in self._awake:
+            node.command("CONFIG", "SET", "cluster-node-timeout", str(timeout_ms))
 
     @property
     def _awake(self) -> list[EmbeddedServer]:
