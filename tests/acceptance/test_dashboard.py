@@ -39,6 +39,7 @@ def test_the_dashboard_shows_what_the_run_records_say_number_for_number(
         timetable.schedule(*ENTRIES),
         singleton_beat_catch_up="all",
         singleton_beat_start_deadline=15,
+        singleton_beat_on_crash="rerun",  # as in test_faults with this broker
         singleton_beat_history=exported.KEPT,
     )
     dashboard = on_pages.Dashboard(deployment)

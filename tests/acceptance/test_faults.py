@@ -33,6 +33,8 @@ ENTRIES = (
 )
 START_DEADLINE_S = 15
 SHOWN = ("published", "started", "succeeded")
+# Redis as the broker may lose what comes again of a run whose worker died, with the next that dies.
+RERUN = {"singleton_beat_on_crash": "rerun"}
 CONFIRMED = {"broker_transport_options": {"confirm_publish": True}}
 
 
@@ -55,7 +57,7 @@ def test_every_occurrence_runs_once_through_kills_freezes_and_wrong_clocks(  # n
     seconds = int(os.environ.get("SINGLETON_BEAT_FAULT_SECONDS") or seconds)
     show(f"faults on {broker}", {"seed": seed, "seconds": seconds})
     is_rabbit = broker == "rabbitmq"
-    conf = CONFIRMED | {"broker_url": request.getfixturevalue("rabbitmq")} if is_rabbit else {}
+    conf = CONFIRMED | {"broker_url": request.getfixturevalue("rabbitmq")} if is_rabbit else RERUN
     schedule, store_url = timetable.schedule(*ENTRIES), make_redis().url()
     deployment = make_deployment(
         store_url,

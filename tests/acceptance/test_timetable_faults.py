@@ -56,6 +56,7 @@ def test_changes_and_faults_lose_repeat_and_revive_nothing(
         timetable.schedule(TICK),
         singleton_beat_catch_up="all",
         singleton_beat_start_deadline=START_DEADLINE_S,
+        singleton_beat_on_crash="rerun",  # as in test_faults with this broker
         singleton_beat_tenant_limits=LIMITS,
         singleton_beat_history=FACTS,
     )

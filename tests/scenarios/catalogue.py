@@ -43,7 +43,6 @@ class Scenario:
     is_kept: bool = True
     size: Size = field(default_factory=Size)
     servers: type[Servers] = Plain
-    on_crash: str = "drop"
 
     @property
     def about(self) -> str:
@@ -244,9 +243,7 @@ def storm(site: Site) -> None:
 
 
 def _storm(name: str, servers: type[Servers], *, is_kept: bool = True) -> Scenario:
-    # Of a run that began and whose worker died, a Redis broker can lose the message that is to
-    # come again, with the next worker that dies.
-    return Scenario(name, storm, is_kept, servers=servers, on_crash="rerun")
+    return Scenario(name, storm, is_kept, servers=servers)
 
 
 SCENARIOS: Final = (

@@ -44,7 +44,6 @@ def carry_out(scenario: Scenario, side: str, seed: int) -> Result:
             seed,
             size=scenario.size,
             servers=scenario.servers,
-            on_crash=scenario.on_crash,
         ) as site:
             scenario.act(site)
             return Result(scenario, side, site.account())

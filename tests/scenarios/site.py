@@ -62,12 +62,11 @@ class Site:
         *,
         size: Size = Size(),  # frozen
         servers: type[Servers] = Plain,
-        on_crash: str = "drop",
         entries: tuple[Every, ...] = ENTRIES,
     ) -> None:
         self.side, self.entries, self.size = side, entries, size
         self.chance = random.Random(seed)
-        self._kind, self._on_crash = servers, on_crash
+        self._kind = servers
         self._moments = itertools.cycle(self.chance.sample(MOMENTS, len(MOMENTS)))
         self._caught: list[Proc] = []
         self.orphaned: list[int] = []
@@ -220,7 +219,9 @@ class Site:
         if self.is_ours:
             own = {**CONF, **self.servers.conf()}
             own |= {"singleton_beat_catch_up": "all", "singleton_beat_start_deadline": 15}
-            own["singleton_beat_on_crash"] = self._on_crash
+            # The message of a run that began and whose worker was killed comes again, and a Redis
+            # broker can lose it then, with the next worker that is killed.
+            own["singleton_beat_on_crash"] = "rerun"
         else:
             own = {**PEER_CONF, **QUICK_PEERS, **self.servers.peer_conf()}
             for name, entry in schedule.items():
