@@ -28,7 +28,7 @@ PERIODS_MS = (500, 1000, 2000)
 JITTERS_S = (0.0, 0.0, 0.4)
 TENANTS = ("", "t1", "t2")
 MOST = 40
-LOST, PASSED_OVER = "lost", "passed over"
+LOST, PASSED_OVER, NOT_YET = "lost", "passed over", "before its new rule was taken on"
 
 
 @dataclass(frozen=True)
@@ -321,7 +321,7 @@ class Ledger:
         self, ended: Any, published: Any, history: Callable[[], Iterable[Fact]]
     ) -> dict[str, str]:
         """Of each occurrence that was due and did not run, why not; "lost" if for no reason."""
-        found, paused = {}, None
+        found, left_out = {}, None
         for key, (one, at_ms, span) in self._due.items():
             if key in ended:
                 continue
@@ -329,11 +329,18 @@ class Ledger:
                 # Removed between its publish and its recall: the broker had lost its message.
                 found[key] = LOST if one.now.is_there else "gone with its message"
                 continue
-            found[key] = one.excuse(span) or LOST
-            if found[key] == PASSED_OVER:
-                paused = list(_paused(history())) if paused is None else paused
-                if not any(e == one.name and f <= at_ms <= until for e, f, until in paused):
-                    found[key] = LOST
+            fate = one.excuse(span)
+            if fate not in {"", PASSED_OVER}:
+                found[key] = fate
+                continue
+            left_out = list(_left_out(history())) if left_out is None else left_out
+            own = [(fact, what) for fact, what in left_out if fact.entry == one.name]
+            if fate == PASSED_OVER:
+                is_noted = any(_is_passed_over(at_ms, *noted) for noted in own)
+            else:
+                fate = NOT_YET
+                is_noted = any(_is_before_rule(at_ms, one.offset_ms, *noted) for noted in own)
+            found[key] = fate if is_noted else LOST
         return found
 
     def told(self, key: str, history: Callable[[], Iterable[Fact]]) -> str:
@@ -362,9 +369,20 @@ class Ledger:
         return found
 
 
-def _paused(history: Iterable[Fact]) -> Iterator[tuple[str, int, int]]:
-    """What the store has noted as passed over for a pause: an entry, from when, until when."""
-    for fact in history:
-        left_out = LeftOut.from_note(fact.note)
-        if fact.kind == "superseded" and left_out.by == "paused":
-            yield fact.entry, fact.scheduled_ms, left_out.last_ms or 0
+def _left_out(history: Iterable[Fact]) -> Iterator[tuple[Fact, LeftOut]]:
+    """What the store has noted as left out."""
+    return ((f, LeftOut.from_note(f.note)) for f in history if f.kind == "superseded")
+
+
+def _is_passed_over(at_ms: int, fact: Fact, left_out: LeftOut) -> bool:
+    """Whether this is the note of a pause that such an occurrence was in."""
+    return left_out.by == "paused" and fact.scheduled_ms <= at_ms <= (left_out.last_ms or 0)
+
+
+def _is_before_rule(at_ms: int, offset_ms: int, fact: Fact, left_out: LeftOut) -> bool:
+    """Whether this is the note of who took a new rule on after such an occurrence.
+
+    Usually that is at once. Whoever has claimed an occurrence of the old rule and dies keeps the
+    entry until the hold is over.
+    """
+    return left_out.by == "changed" and fact.scheduled_ms < at_ms <= fact.at_ms - offset_ms
