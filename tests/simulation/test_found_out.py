@@ -14,9 +14,9 @@ from celery_singleton_beat.protocol.awaited import Awaited
 from celery_singleton_beat.protocol.codec import ABSENT
 from celery_singleton_beat.store import memory_asked, memory_slots, memory_timetable
 from celery_singleton_beat.store.memory_runs import MemoryRuns
-from tests.conftest import SHOWN
 from tests.simulation.choices import Choices
-from tests.simulation.shrink import live, shortest_story
+from tests.simulation.finding import find_out, name_of
+from tests.simulation.shrink import live
 
 _FOUND_WITHIN = 20_000
 
@@ -137,7 +137,7 @@ def _nothing_is_published_again(_store: Any, **_limits: Any) -> list[Any]:
         ("has_deadline", (memory_slots.MemorySlots, "recall"), _nothing_is_published_again),
         ("has_hand", (lock.HandLease, "lost"), _a_lock_by_hand_is_never_lost),
     ],
-    ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", ""),
+    ids=name_of,
 )
 def test_what_is_wrong_with_a_change_is_found_out_and_the_story_is_short(
     part: str,
@@ -148,13 +148,8 @@ def test_what_is_wrong_with_a_change_is_found_out_and_the_story_is_short(
 ) -> None:
     monkeypatch.setattr(*at, wrong)
 
-    story = shortest_story(_FOUND_WITHIN, part=part)
-
-    assert "BROKEN" in story
-    assert len(story.splitlines()) < 70
-    what = story.splitlines()[-1].split("BROKEN: ")[1]
-    name = getattr(wrong, "__name__", at[1])
-    record_property(SHOWN, f"{name}, told in {len(story.splitlines())} lines: {what}")
+    name = f"{part}, {name_of(wrong) or at[1]}"
+    find_out(name, record_property, within=_FOUND_WITHIN, part=part)
 
 
 def _given_up_for_good(slot: Any, settlement: Any, *, now_ms: int, governs: bool) -> Any:

@@ -17,8 +17,7 @@ from celery_singleton_beat.engine.work import Work
 from celery_singleton_beat.protocol import overlap, plan
 from celery_singleton_beat.protocol.entry import CatchUp, Overlap
 from celery_singleton_beat.protocol.plan import Missed
-from tests.conftest import SHOWN
-from tests.simulation.shrink import shortest_story
+from tests.simulation.finding import find_out, name_of
 
 _FOUND_WITHIN = 6_000
 
@@ -135,10 +134,7 @@ def test_who_dispatches_otherwise_than_is_promised_is_found_out_and_the_story_is
 ) -> None:
     monkeypatch.setattr(*at, wrong)
 
-    story = shortest_story(_FOUND_WITHIN)
+    name = name_of(wrong) or at[1]
+    what = find_out(name, record_property, within=_FOUND_WITHIN, lines=100)
 
-    what = story.splitlines()[-1].split("BROKEN: ")[1]
     assert re.search(told, what)
-    assert len(story.splitlines()) < 100
-    name = getattr(wrong, "__name__", at[1])
-    record_property(SHOWN, f"{name}, told in {len(story.splitlines())} lines: {what}")

@@ -14,9 +14,9 @@ from celery_singleton_beat.protocol.run import Lock, Run
 from celery_singleton_beat.store import memory_runs
 from celery_singleton_beat.store.memory_runs import MemoryRuns
 from celery_singleton_beat.store.memory_timetable import MemoryTimetable
-from tests.conftest import SHOWN
 from tests.simulation.choices import Choices
-from tests.simulation.shrink import live, shortest_story
+from tests.simulation.finding import find_out, name_of
+from tests.simulation.shrink import live
 
 _FOUND_WITHIN = 30_000
 
@@ -76,7 +76,7 @@ _is_never_lost = property(lambda _: False)
         ("has_operator", (memory_runs, "renew"), _what_was_freed_is_taken_back),
         ("has_operator", (Lease, "lost"), _is_never_lost),
     ],
-    ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", ""),
+    ids=name_of,
 )
 def test_what_is_wrong_with_an_end_is_found_out_and_the_story_is_short(
     part: str,
@@ -87,13 +87,8 @@ def test_what_is_wrong_with_an_end_is_found_out_and_the_story_is_short(
 ) -> None:
     monkeypatch.setattr(*at, wrong)
 
-    story = shortest_story(_FOUND_WITHIN, part=part)
-
-    assert "BROKEN" in story
-    assert len(story.splitlines()) < 70
-    what = story.splitlines()[-1].split("BROKEN: ")[1]
-    name = getattr(wrong, "__name__", at[1])
-    record_property(SHOWN, f"{name}, told in {len(story.splitlines())} lines: {what}")
+    name = f"{part}, {name_of(wrong) or at[1]}"
+    find_out(name, record_property, within=_FOUND_WITHIN, part=part)
 
 
 @pytest.mark.parametrize("seed", [63731, 179875])

@@ -14,9 +14,9 @@ from celery_singleton_beat.protocol.stored import Stored
 from celery_singleton_beat.store import memory_asked, memory_timetable
 from celery_singleton_beat.store.memory_slots import MemorySlots
 from celery_singleton_beat.store.memory_state import put_or_drop
-from tests.conftest import SHOWN
 from tests.simulation.choices import Choices
-from tests.simulation.shrink import live, shortest_story
+from tests.simulation.finding import find_out, name_of
+from tests.simulation.shrink import live
 
 _FOUND_WITHIN = 20_000
 _Timetable = memory_timetable.MemoryTimetable
@@ -110,7 +110,7 @@ def _claim_in_a_pause(store: Any, request: Any) -> Any:
         ("has_operator", (memory_asked.MemoryAsked, "ask"), _ask_in_a_pause),
         ("has_operator", (work, "plan"), _a_pause_is_caught_up),
     ],
-    ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", ""),
+    ids=name_of,
 )
 def test_what_is_wrong_with_a_limit_is_found_out_and_the_story_is_short(
     part: str,
@@ -121,13 +121,8 @@ def test_what_is_wrong_with_a_limit_is_found_out_and_the_story_is_short(
 ) -> None:
     monkeypatch.setattr(*at, wrong)
 
-    story = shortest_story(_FOUND_WITHIN, part=part)
-
-    assert "BROKEN" in story
-    assert len(story.splitlines()) < 70
-    what = story.splitlines()[-1].split("BROKEN: ")[1]
-    name = f"{part}, {getattr(wrong, '__name__', at[1])}"
-    record_property(SHOWN, f"{name}, told in {len(story.splitlines())} lines: {what}")
+    name = f"{part}, {name_of(wrong) or at[1]}"
+    find_out(name, record_property, within=_FOUND_WITHIN, part=part)
 
 
 @pytest.mark.parametrize("seed", [2688, 2793])
