@@ -39,12 +39,7 @@ class Result:
 def carry_out(scenario: Scenario, side: str, seed: int) -> Result:
     """Run a scenario from the start of its servers to their end."""
     try:
-        with Site(
-            side,
-            seed,
-            size=scenario.size,
-            servers=scenario.servers,
-        ) as site:
+        with Site(side, seed, size=scenario.size, servers=scenario.servers) as site:
             scenario.act(site)
             return Result(scenario, side, site.account())
     except NotInstalled as error:
